@@ -1,0 +1,151 @@
+// Package authn answers one question: may this person in? A [Login] comes from a gateway, [Authenticator.Authenticate]
+// answers it with a [Decision].
+//
+// What decides is a pure function, the login table ([Table], documented row by row in docs/login.md): it looks at the
+// [Facts] known so far and says what to find out or do next. The [Authenticator] is its hands: it asks the [Directory],
+// waits where a fact has to be waited for, and lets the [Store] save what the table ordered, before any answer leaves.
+//
+// The package knows no wire format, no LDAP and no SQL. Time comes in as now.
+package authn
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"sekisho/token"
+)
+
+// FirstFactor is what proves the person beside the code.
+type FirstFactor uint8
+
+// The first factors.
+const (
+	NoFactor FirstFactor = iota // the code is all there is; the config has to say so in words
+	PIN                         // kept here, per account
+	Password                    // asked of the directory by a bind
+	Gateway                     // the gateway proved one itself; its client entry says so
+)
+
+// Client is a gateway as logins see it. What only the wire needs (addresses, secrets, Message-Authenticator) is
+// radius.Client's.
+type Client struct {
+	Name          string
+	Service       string // clients of one name here count as one service; the client's name when none is configured
+	GatewayProves bool   // first_factor: gateway
+	TrustStation  bool   // its Calling-Station-Id tells where the person is (S1 source)
+	CanChallenge  bool   // it shows an Access-Challenge to the person
+	Blind         bool   // challenge: blind (S19): everybody is asked for a code, the first factor's verdict stays hidden
+	Tries         int    // codes asked for in one dialogue
+	Prompts       Prompts
+	RejectDelay   time.Duration // least time from arrival to a refusal (S20)
+	RetryAfter    time.Duration // when the gateway repeats its request; refusals leave before it where they can
+	Deadline      time.Duration // from arrival; after it the gateway has given up and nothing is answered
+}
+
+// Prompts are the texts of an Access-Challenge, at most 253 octets each (P15). Again has one %d for the try and one for
+// all tries.
+type Prompts struct{ First, Again, Next string }
+
+// Policy says how one group of users proves itself at one group of gateways.
+type Policy struct {
+	Name            string
+	Clients         []string // client or service names; empty: every client
+	Groups          []string // group names or DNs, any of them; empty: everybody
+	Deny            bool
+	First           FirstFactor
+	Joined          bool     // first factor and code come in one field
+	CodeFirst       bool     // joined: the code stands before the first factor
+	Ask             bool     // the code is asked for by Access-Challenge
+	ExemptGroups    []string // members need no code
+	ActivateAtLogin bool     // a right code of a pending token registers it
+	Window          token.Window
+	Reply           []Attribute // sent with Access-Accept
+}
+
+// Attribute is one reply attribute by its dictionary name, with its value as text.
+type Attribute struct{ Name, Value string }
+
+// Login is one Access-Request that passed every check of the wire.
+type Login struct {
+	Client  *Client
+	Name    []byte // User-Name as it came: any octets, 253 at most
+	Text    Secret // User-Password, or the gateway's equal
+	State   []byte // State attribute; nil when there is none
+	Station []byte // Calling-Station-Id as it came
+	Source  netip.AddrPort
+	Packet  []byte    // the datagram, for the digest of S17; valid until Authenticate returns
+	Arrived time.Time // with monotonic part: deadlines and delays count from here
+	Method  Method
+}
+
+// Method is how the password travelled.
+type Method uint8
+
+// The methods. Only PAP is taken for now; the others get a proper Reject.
+const (
+	PAP Method = iota + 1
+	CHAP
+	MSCHAP
+	EAP
+)
+
+// String gives the word that logs use.
+func (m Method) String() string {
+	switch m {
+	case PAP:
+		return "pap"
+	case CHAP:
+		return "chap"
+	case MSCHAP:
+		return "mschap"
+	case EAP:
+		return "eap"
+	}
+	return "none"
+}
+
+// Decision is the answer to a Login. Whatever it counts, burns or spends is durable before it is handed out.
+type Decision struct {
+	Verdict Verdict
+	Reason  Reason
+	Policy  *Policy // of an Accept: its Reply goes out
+	Message string  // Reply-Message: the prompt of a Challenge, or what may be told after proof (P4)
+	State   []byte  // of a Challenge: at most 64 printable octets
+	Delayed bool    // leaves by S20: every Reject, and the Challenges of a blind client
+	Repeat  bool    // worked out again for a request that was answered before a restart (S17)
+	Seq     uint64  // of the event; zero where nothing was recorded
+}
+
+// User is a person as a directory knows them.
+type User struct {
+	Directory string   // name of the directory in the config
+	ID        string   // immutable there: entryUUID, objectGUID; never a name
+	Name      string   // canonical login name, for people
+	DN        string   // where a bind goes; empty for directories without
+	Groups    []string // DNs or names, nested ones included, in lower case
+	Barred    Reason   // zero, or UserDisabled, UserLocked, UserExpired, PasswordExpired
+}
+
+// BindResult is the directory's word on a password.
+type BindResult struct {
+	OK     bool
+	Barred Reason // why a right password does not help, where the directory says so
+}
+
+// Directory tells who a typed name is and whether a password is theirs.
+//
+// Implementations guarantee: every spelling of one person's name gives the same (Directory, ID); a name that fits nobody
+// is ErrUnknownUser and one that fits several ErrAmbiguousUser; any other error means the directory could not answer, and
+// never "no such user"; an empty password is refused without asking; every call ends by the context's deadline or by
+// the directory's own, whichever is sooner; nothing of a password is kept.
+type Directory interface {
+	// Peek answers from memory alone, at once; ok is false when Lookup has to be asked.
+	Peek(name []byte, now time.Time) (u *User, ok bool)
+	Lookup(ctx context.Context, name []byte) (*User, error)
+	Authenticate(ctx context.Context, u *User, password Secret) (BindResult, error)
+	// BindTime is the p99 of binds over the last 10 minutes; refusals wait for it (S20).
+	BindTime() time.Duration
+	// FailureLimit is how many wrong passwords within 30 min the directory allows before it locks a user; 0: no lock.
+	FailureLimit() int
+}

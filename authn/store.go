@@ -1,0 +1,83 @@
+package authn
+
+import (
+	"errors"
+	"time"
+
+	"sekisho/token"
+)
+
+// Sentinels of the interfaces of this package.
+var (
+	ErrUnknownUser   = errors.New("no such user")
+	ErrAmbiguousUser = errors.New("the name fits several users")
+	ErrBusy          = errors.New("too much waits to be written; try again")
+	ErrNotFound      = errors.New("not found")
+)
+
+// Keys names what one Update decides on. Every token that one of the accounts holds is locked with it, in the order of
+// the IDs; Tokens adds others.
+type Keys struct {
+	Accounts []AccountID
+	Tokens   []token.ID
+}
+
+// Held is what an Update holds locked, as fresh as it gets. f reads it and changes nothing in it.
+type Held struct {
+	Accounts []*Account     // in the order of Keys.Accounts; nil where there is none
+	Tokens   []*token.Token // by ID
+	Spent    func(nonce [12]byte) bool
+}
+
+// Token finds a held token; nil when it is not held or does not exist.
+func (h *Held) Token(id token.ID) *token.Token {
+	for _, t := range h.Tokens {
+		if t.ID == id {
+			return t
+		}
+	}
+	return nil
+}
+
+// Change is what f orders. An event alone is a login: its state-after fields are applied. Accounts and Tokens are whole
+// new images and belong to acts of the life cycle: rows with a new ID are created, others replaced except for what
+// logins own (Guard, Last, Drift, DriftDay), where the image wins only in the fields that Reset names.
+type Change struct {
+	Event    *Event  // appended to the chain; nil: nothing durable
+	Memory   *Memory // of Accounts[0] of the keys; applied at once, never stored
+	Accounts []*Account
+	Tokens   []*token.Token
+	Reset    Reset
+}
+
+// Reset names fields owned by logins that an act sets from its images.
+type Reset uint8
+
+// The resets.
+const (
+	ResetGuard Reset = 1 << iota // Accounts' Guard
+	ResetStep                    // Tokens' Last, Drift, DriftDay; Last never goes down
+)
+
+// Store keeps accounts, tokens and the chain of events.
+//
+// Implementations guarantee, over all goroutines, processes and nodes that share the data:
+//   - Update holds the accounts' locks, then their tokens' locks in the order of the IDs, while f runs; f sees every change
+//     that any earlier Update applied, durable or not, and may run more than once.
+//   - a place in the commit queue is taken before f runs: Update returns ErrBusy without running f when there is none.
+//   - done is called exactly once if Update returned nil, after the change is durable (nil) or known or feared to be
+//     lost (an error). done is called in the order of the queue and must not block or call the store. With nothing to
+//     make durable it is called before Update returns.
+//   - an error from f abandons the update and is returned by Update; nothing is applied or saved and done is not called.
+//   - a step once burnt stays burnt, whatever becomes of the commit.
+type Store interface {
+	Update(keys Keys, f func(*Held) (Change, error), done func(error)) error
+	// View runs f under the same locks and changes nothing.
+	View(keys Keys, f func(*Held)) error
+	// AccountOf finds the account of a directory's user; zero when there is none.
+	AccountOf(directory, external string) AccountID
+	// Verdict finds the event that answered the same request within 60 s before the last start (S17).
+	Verdict(digest [16]byte, now time.Time) (Event, bool)
+	// Keyed gives a keyed hash for digests, sources and memos; domain keeps their uses apart.
+	Keyed(domain byte, parts ...[]byte) [16]byte
+}
