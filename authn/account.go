@@ -89,6 +89,7 @@ type Guard struct {
 	Wait     [2]int64 // Unix seconds until which the class is refused single codes, by Class
 	TheftRun uint8
 	Stopped  Stop
+	Digits   uint8    // length of the code last accepted; 0: none yet (S2)
 	Charges  []Charge // by day, oldest first; at most 366 days of each pot
 	Known    []KnownSource
 }
@@ -143,18 +144,19 @@ type GuardAfter struct {
 	Wait     [2]int64
 	TheftRun uint8
 	Stopped  Stop
+	Digits   uint8
 	Charge   Charge      // the one bucket that changed; Pot zero: none
 	Known    KnownSource // the source that was confirmed; Hash zero: none
 }
 
 // After is the guard as it stands, ready for the changes of one event.
 func (g *Guard) After() GuardAfter {
-	return GuardAfter{Row: g.Row, Wait: g.Wait, TheftRun: g.TheftRun, Stopped: g.Stopped}
+	return GuardAfter{Row: g.Row, Wait: g.Wait, TheftRun: g.TheftRun, Stopped: g.Stopped, Digits: g.Digits}
 }
 
 // Apply brings the guard to where an event left it.
 func (g *Guard) Apply(a GuardAfter) {
-	g.Row, g.Wait, g.TheftRun, g.Stopped = a.Row, a.Wait, a.TheftRun, a.Stopped
+	g.Row, g.Wait, g.TheftRun, g.Stopped, g.Digits = a.Row, a.Wait, a.TheftRun, a.Stopped, a.Digits
 	if a.Charge.Pot != 0 {
 		g.charge(a.Charge)
 	}

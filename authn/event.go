@@ -36,6 +36,7 @@ type Event struct {
 	Nonce   [12]byte // State spent by this event; zero: none
 	Notices []Notice
 	Stages  Stages
+	Count   uint32 // attempts that this line stands for; 0 and 1 mean one (S25)
 
 	// State after the event, only what a login owns; storage applies it live and in replay (S8).
 	Burnt []Burnt

@@ -51,6 +51,7 @@ const (
 	DeniedByPolicy
 	NoPolicy
 	SourceLimit
+	MustWait
 	AccountStopped
 	PairBudget
 	BindBudget
@@ -107,6 +108,7 @@ var reasons = [reasonEnd]reasonText{
 	DeniedByPolicy:      {"denied", "Policy denies this user at this gateway.", "この利用者はこのVPN装置の利用を認められていません。"},
 	NoPolicy:            {"no-policy", "No policy covers this user at this gateway.", "この利用者とVPN装置に当てはまるポリシーがありません。"},
 	SourceLimit:         {"source-limit", "More than 5 failures in a minute for this user from this new address; nothing was checked.", "この利用者について、同じ新しい接続元から1分間に5回を超える失敗があったため、確認せずに拒否しました。"},
+	MustWait:            {"must-wait", "Several wrong codes in a row; the next one is looked at after a short wait (30 seconds, doubling up to an hour).", "番号の誤りが続いたため、しばらく(30秒から最長1時間)待ってから再試行してください。"},
 	AccountStopped:      {"account-stopped", "The account was stopped after right codes with wrong first factors; an operator or a new registration ends it.", "番号は正しいのにパスワードなどが違う試みが続いたため、アカウントを停止しています。解除には窓口での操作か再登録が必要です。"},
 	PairBudget:          {"pair-budget", "Too many guesses against this account this year; even two codes in a row are not checked any more.", "このアカウントへの推測が年間の上限に達したため、確認できません。"},
 	BindBudget:          {"bind-budget", "The directory was not asked, because more wrong passwords could lock the user there; try again in 30 minutes.", "ディレクトリ側のロックを避けるため、パスワードを確認しませんでした。30分後に再試行してください。"},
