@@ -1,6 +1,7 @@
 package authn
 
 import (
+	"bytes"
 	"fmt"
 	"log/slog"
 )
@@ -27,3 +28,9 @@ func (s Secret) LogValue() slog.Value { return slog.StringValue("[secret]") }
 
 // MarshalText hides them from JSON, YAML and XML encoders.
 func (s Secret) MarshalText() ([]byte, error) { return []byte("[secret]"), nil }
+
+// UnmarshalText takes a secret from a configuration.
+func (s *Secret) UnmarshalText(text []byte) error {
+	s.octets = bytes.Clone(text)
+	return nil
+}
