@@ -43,9 +43,16 @@ type Client struct {
 	Deadline      time.Duration // from arrival; after it the gateway has given up and nothing is answered
 }
 
-// Prompts are the texts of an Access-Challenge, at most 253 octets each (P15). Again has one %d for the try and one for
-// all tries.
+// Prompts are the texts of an Access-Challenge, at most 253 octets each (P15). They differ per step, because ocserv takes
+// an equal text for the same question. Again has two %d: the number of the try and of all tries.
 type Prompts struct{ First, Again, Next string }
+
+// DefaultPrompts asks in Japanese and English.
+var DefaultPrompts = Prompts{
+	First: "ワンタイムパスワードを入力 / Enter one-time password",
+	Again: "番号が違うか使用済みです。新しい番号を入力 (%d/%d) / Not accepted, enter a new code (%[1]d/%[2]d)",
+	Next:  "確認のため次の番号も入力 / Enter the next code too",
+}
 
 // Policy says how one group of users proves itself at one group of gateways.
 type Policy struct {
@@ -109,12 +116,13 @@ func (m Method) String() string {
 type Decision struct {
 	Verdict Verdict
 	Reason  Reason
-	Policy  *Policy // of an Accept: its Reply goes out
-	Message string  // Reply-Message: the prompt of a Challenge, or what may be told after proof (P4)
-	State   []byte  // of a Challenge: at most 64 printable octets
-	Delayed bool    // leaves by S20: every Reject, and the Challenges of a blind client
-	Repeat  bool    // worked out again for a request that was answered before a restart (S17)
-	Seq     uint64  // of the event; zero where nothing was recorded
+	Policy  *Policy   // of an Accept: its Reply goes out
+	Account AccountID // whose login it was; zero where there is none
+	Message string    // Reply-Message: the prompt of a Challenge, or what may be told after proof (P4)
+	State   []byte    // of a Challenge: at most 64 printable octets
+	Delayed bool      // leaves by S20: every Reject, and the Challenges of a blind client
+	Repeat  bool      // worked out again for a request that was answered before a restart (S17)
+	Seq     uint64    // of the event; zero where nothing was recorded
 }
 
 // User is a person as a directory knows them.

@@ -43,10 +43,10 @@ type Slots uint8
 
 // The slots.
 const (
-	SlotFree     Slots = iota
-	SlotsFlying        // all taken, some by binds that are still in flight
-	SlotsSpent         // all taken by wrong passwords
-	SlotsUnknown       // not looked at
+	SlotsUnknown Slots = iota // not looked at
+	SlotFree                  // one is reserved for this attempt
+	SlotsFlying               // all taken, some by binds that are still in flight
+	SlotsSpent                // all taken by wrong passwords
 )
 
 // Fit is what the code is to the account's tokens. A fit on a token that can open beats one on a token that cannot, and
@@ -108,8 +108,8 @@ type Do uint8
 // The acts. From DoAccept on they end the attempt.
 const (
 	DoLookup Do = iota + 1 // ask the directory who this is
-	DoSlots                // look at the bind budget
-	DoBind                 // reserve a slot and ask the directory
+	DoSlots                // reserve a slot of the bind budget
+	DoBind                 // ask the directory
 	DoWait                 // wait for a bind in flight to end
 	DoLock                 // take the locks, evaluate, ask again with Locked
 	DoClaim                // under the lock: hold the pair, leave the lock, bind by the reserve
@@ -147,7 +147,8 @@ type Step struct {
 	Do      Do
 	Reason  Reason
 	Effects Effects
-	Pair    bool // the attempt is in PAIR from here on
+	Pair    bool  // the attempt is in PAIR from here on
+	Proof   Proof // of DoAsk: what the new State says of the first factor
 }
 
 // Has reports whether the step carries an effect.
@@ -235,10 +236,10 @@ func refuse(f Facts, s Step) Step {
 	}
 	switch {
 	case f.Round == FirstRound:
-		s.Do = DoAsk
+		s.Do, s.Proof = DoAsk, Wrong
 		s.Effects &^= CountSource
 	case !f.LastTry:
-		s.Do = DoAsk
+		s.Do, s.Proof = DoAsk, Wrong
 	}
 	return s
 }
@@ -315,7 +316,7 @@ func askRow(f Facts) Step {
 	if !f.Asks || f.Round != FirstRound || f.HasCode || f.Claimed {
 		return Step{}
 	}
-	ask := Step{Row: 16, Do: DoAsk, Reason: AskCode}
+	ask := Step{Row: 16, Do: DoAsk, Reason: AskCode, Proof: f.Proof}
 	switch f.Proof {
 	case Open:
 		ask.Effects = KeepPassword
@@ -409,7 +410,7 @@ func pairRows(f Facts) Step {
 	if !f.Second {
 		s := Step{Row: 13, Do: DoReject, Reason: FirstOfTwo, Effects: Burn | StartPair}
 		if f.Round == AnswerRound || (f.Asks && f.Round == FirstRound) {
-			s.Do, s.Reason = DoAsk, AskSecondCode
+			s.Do, s.Reason, s.Proof = DoAsk, AskSecondCode, f.Proof
 			if f.Proof == Open {
 				s.Effects |= KeepPassword
 			}
@@ -449,7 +450,7 @@ func claimedRow(f Facts) Step {
 func again(f Facts, s Step) Step {
 	s.Do = DoReject
 	if f.Round == AnswerRound && !f.LastTry {
-		s.Do = DoAsk
+		s.Do, s.Proof = DoAsk, f.Proof
 		if f.Proof == Open {
 			s.Effects |= KeepPassword
 		}

@@ -1,0 +1,161 @@
+//go:build wip
+
+package authn
+
+import (
+	"sync"
+	"time"
+)
+
+const (
+	budgetPeriod  = 30 * time.Minute
+	refusedPeriod = 5 * time.Minute
+	budgetMargin  = 2 // binds left to the directory's own threshold
+	budgetUsers   = 50_000
+)
+
+// purse is which share of the bind budget an attempt draws on.
+type purse uint8
+
+const (
+	purseUnknown purse = iota
+	purseKnown
+	purseReserve // row 14
+)
+
+// shares divides a directory's failure threshold (S3): 2 below it in all, one of that for row 14, then one for known
+// sources, then up to three for unknown ones, then the second known one.
+func shares(threshold int) (s [3]int) {
+	sum := threshold - budgetMargin
+	if sum >= 1 {
+		s[purseReserve] = 1
+	}
+	if sum >= 2 {
+		s[purseKnown] = 1
+	}
+	s[purseUnknown] = min(3, max(0, sum-2))
+	if sum >= 6 {
+		s[purseKnown] = 2
+	}
+	return s
+}
+
+// budget keeps one user's wrong binds below the directory's lockout threshold, so that Sekisho never locks anybody out
+// of their directory account. It lives in memory; the zero value is ready.
+type budget struct {
+	mu    sync.Mutex
+	users map[string]*bindings
+}
+
+// bindings are the binds of one user in the last 30 minutes.
+type bindings struct {
+	flying   [3]int
+	wrong    [3][]time.Time
+	refused  []refusedText
+	accepted uint64 // keyed hash of the password last accepted; 0: none
+	waiters  []chan struct{}
+	touched  time.Time
+}
+
+type refusedText struct {
+	hash uint64
+	at   time.Time
+}
+
+// answer is what the budget says to a bind that is about to be sent.
+type answer struct {
+	slots  Slots
+	stale  bool          // the password was refused less than 5 minutes ago: wrong without asking
+	signal chan struct{} // closed when a bind in flight has ended; set with SlotsFlying
+}
+
+// look says whether a bind may go out; with take a free slot is reserved at once, so that two attempts never share one.
+// threshold 0 means that the directory locks nobody.
+func (b *budget) look(user string, p purse, password uint64, threshold int, take bool, now time.Time) answer {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	u := b.user(user, now)
+	for _, r := range u.refused {
+		if r.hash == password && now.Sub(r.at) < refusedPeriod {
+			return answer{stale: true}
+		}
+	}
+	limit := shares(threshold)[p]
+	if threshold == 0 {
+		limit = 1 << 30
+	}
+	u.expire(now)
+	taken := u.flying[p] + len(u.wrong[p])
+	switch {
+	case taken < limit, password != 0 && password == u.accepted:
+		if take {
+			u.flying[p]++
+		}
+		return answer{slots: SlotFree}
+	case u.flying[p] > 0:
+		c := make(chan struct{})
+		u.waiters = append(u.waiters, c)
+		return answer{slots: SlotsFlying, signal: c}
+	}
+	return answer{slots: SlotsSpent}
+}
+
+// done gives a reserved slot back. A wrong password keeps it for 30 minutes; so does a bind that was sent and brought no
+// answer. A right one clears the user's wrong binds, as the directory does with its own count.
+func (b *budget) done(user string, p purse, password uint64, proof Proof, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	u := b.user(user, now)
+	u.flying[p]--
+	switch proof {
+	case Right:
+		u.wrong, u.accepted, u.refused = [3][]time.Time{}, password, nil
+	case Wrong:
+		u.refused = append(u.refused, refusedText{password, now})
+		if len(u.refused) > textsKept {
+			u.refused = u.refused[1:]
+		}
+		fallthrough
+	case Open:
+		u.wrong[p] = append(u.wrong[p], now)
+	}
+	for _, c := range u.waiters {
+		close(c)
+	}
+	u.waiters = nil
+}
+
+func (b *budget) user(user string, now time.Time) *bindings {
+	if b.users == nil {
+		b.users = make(map[string]*bindings)
+	}
+	u := b.users[user]
+	if u == nil {
+		if len(b.users) >= budgetUsers {
+			b.sweep(now)
+		}
+		u = &bindings{}
+		b.users[user] = u
+	}
+	u.touched = now
+	return u
+}
+
+// sweep forgets users without a bind in the last 30 minutes.
+func (b *budget) sweep(now time.Time) {
+	for name, u := range b.users {
+		if now.Sub(u.touched) >= budgetPeriod && u.flying == [3]int{} {
+			delete(b.users, name)
+		}
+	}
+}
+
+func (u *bindings) expire(now time.Time) {
+	for p := range u.wrong {
+		i := 0
+		for i < len(u.wrong[p]) && now.Sub(u.wrong[p][i]) >= budgetPeriod {
+			i++
+		}
+		u.wrong[p] = u.wrong[p][i:]
+	}
+}

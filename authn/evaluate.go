@@ -1,0 +1,186 @@
+//go:build wip
+
+package authn
+
+import (
+	"time"
+
+	"sekisho/token"
+)
+
+// fitted is one token of the account and what the code is to it.
+type fitted struct {
+	token *token.Token
+	match token.Match
+	shut  Reason // zero: the token can open; TokenPending only where policy lets a login activate it
+}
+
+// evaluation is what one text is to all tokens of an account.
+type evaluation struct {
+	fit      Fit
+	shut     Reason
+	fits     []fitted // the tokens with a fresh match
+	cost     int64    // of a single guess, in token.GuessUnit
+	pairCost int64
+	digits   uint8  // of the code that fits
+	rest     []byte // what stands beside the code that fits, or beside the split taken where none does
+	skipped  bool   // a time-based token was left out because the clock is in doubt
+}
+
+// standing says why a token cannot open for this account; zero when it can.
+func standing(a token.Assignment, t *token.Token, now time.Time) Reason {
+	switch {
+	case t.State == token.Destroyed, a.Standing == token.Revoked:
+		return TokenRevoked
+	case t.StateAt(now) == token.Expired:
+		return TokenExpired
+	case a.Standing == token.Suspended:
+		return TokenSuspended
+	case t.Start != 0 && now.Unix() < t.Start:
+		return TokenNotStarted
+	case a.Standing == token.Pending:
+		return TokenPending
+	}
+	return 0
+}
+
+// opens reports whether a token with this standing may open under a policy.
+func (p *Policy) opens(why Reason) bool {
+	return why == 0 || (why == TokenPending && p.ActivateAtLogin)
+}
+
+// cost is what a guess at all tokens that can open is charged: known before anything is evaluated.
+func (p *Policy) cost(acc *Account, h *Held, now time.Time) (single, pair int64) {
+	for _, as := range acc.Assignments {
+		t := h.Token(as.Token)
+		if t == nil || !p.opens(standing(as, t, now)) {
+			continue
+		}
+		if low, high := t.Range(now, p.Window); high >= low {
+			single += t.GuessCost(int(high - low + 1))
+			pair += t.PairCost(int(high - low + 1))
+		}
+	}
+	return single, pair
+}
+
+// reading is how a text is taken: as a code alone, or as first factor and code in one field.
+type reading struct {
+	text      []byte
+	alone     bool // the text is the code
+	codeFirst bool
+}
+
+// split cuts a code of n digits off. ok is false when there is none.
+func (r reading) split(n int) (rest, code []byte, ok bool) {
+	switch {
+	case r.alone:
+		code, ok = token.CleanCode(r.text)
+		return nil, code, ok && len(code) == n
+	case r.codeFirst:
+		return token.SplitFirst(r.text, n)
+	}
+	return token.SplitLast(r.text, n)
+}
+
+// evaluate compares the text with every token of the account, whatever the first factor (S1 row 8), and burns nothing.
+// A text is cut once per code length that occurs; a token sees the code of its own length.
+func (a *Authenticator) evaluate(p *Policy, acc *Account, h *Held, r reading, now time.Time, clockDoubt bool) evaluation {
+	e := evaluation{fit: NoTokens}
+	if acc == nil {
+		return e
+	}
+	e.cost, e.pairCost = p.cost(acc, h, now)
+	var used bool
+	for _, as := range acc.Assignments {
+		t := h.Token(as.Token)
+		if t == nil {
+			continue
+		}
+		if e.fit == NoTokens {
+			e.fit = NoFit
+		}
+		if clockDoubt && t.Mode == token.TOTP {
+			e.skipped = true
+			continue
+		}
+		rest, code, ok := r.split(int(t.Digits))
+		if !ok {
+			continue
+		}
+		var buf [token.MaxSeed]byte
+		seed, err := a.Keys.OpenSeed(buf[:0], t.ID, t.Sealed)
+		if err != nil {
+			a.Log.Error("a token's seed cannot be opened; it is left out", "token", t.ID.String(), "error", err)
+			continue
+		}
+		m := t.Evaluate(seed, code, now, p.Window)
+		clear(seed)
+		if m.Result == token.Miss {
+			continue
+		}
+		why := standing(as, t, now)
+		if m.Result == token.Used {
+			used = true
+			if e.fit == NoFit {
+				e.rest, e.digits = rest, t.Digits
+			}
+			continue
+		}
+		e.fits = append(e.fits, fitted{t, m, why})
+		if better := fitOf(p, why); better.rank() > e.fit.rank() {
+			e.fit, e.rest, e.digits, e.shut = better, rest, t.Digits, 0
+			if better == FitsShut {
+				e.shut = why
+			}
+		}
+	}
+	// The code of a burnt step is a replay, unless another token of the account shows it fresh and can open.
+	if used && (e.fit == NoFit || e.fit == FitsShut) {
+		e.fit = FitsUsed
+	}
+	return e
+}
+
+func fitOf(p *Policy, why Reason) Fit {
+	switch {
+	case why == 0:
+		return FitsOpen
+	case p.opens(why):
+		return FitsPending
+	}
+	return FitsShut
+}
+
+// rank orders fits by how much they open.
+func (f Fit) rank() int {
+	switch f {
+	case FitsOpen:
+		return 4
+	case FitsPending:
+		return 3
+	case FitsShut:
+		return 2
+	case NoFit:
+		return 1
+	}
+	return 0
+}
+
+// codeLength is where a text is cut when no code in it fits (S2): the length of the code last used, else of the newest
+// token, else six.
+func codeLength(acc *Account, h *Held) int {
+	if acc == nil {
+		return token.MinDigits
+	}
+	if acc.Guard.Digits != 0 {
+		return int(acc.Guard.Digits)
+	}
+	n, since := token.MinDigits, int64(0)
+	for _, as := range acc.Assignments {
+		if t := h.Token(as.Token); t != nil && as.Since >= since {
+			n, since = int(t.Digits), as.Since
+		}
+	}
+	return n
+}

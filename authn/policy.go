@@ -1,0 +1,112 @@
+package authn
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// For finds the policy of a user at a client: the first of the list that names both. nil when there is none.
+func For(policies []*Policy, c *Client, u *User) *Policy {
+	for _, p := range policies {
+		if p.atClient(c) && p.forUser(u) {
+			return p
+		}
+	}
+	return nil
+}
+
+func (p *Policy) atClient(c *Client) bool {
+	return len(p.Clients) == 0 || slices.Contains(p.Clients, c.Name) || slices.Contains(p.Clients, c.Service)
+}
+
+func (p *Policy) forUser(u *User) bool {
+	return len(p.Groups) == 0 || memberOf(u, p.Groups)
+}
+
+// Exempts reports positive membership in a group that needs no code.
+func (p *Policy) Exempts(u *User) bool { return memberOf(u, p.ExemptGroups) }
+
+// memberOf compares group names and DNs without regard to case; a plain name also fits a DN's first value, so that
+// "vpn" names cn=vpn,ou=groups,dc=example,dc=com.
+func memberOf(u *User, groups []string) bool {
+	for _, want := range groups {
+		want = strings.ToLower(want)
+		for _, has := range u.Groups {
+			if has == want || (!strings.Contains(want, "=") && firstValue(has) == want) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func firstValue(dn string) string {
+	_, v, ok := strings.Cut(dn, "=")
+	if !ok {
+		return dn
+	}
+	v, _, _ = strings.Cut(v, ",")
+	return v
+}
+
+// CheckPolicies says what is wrong with a list of policies, all faults at once; warnings are sentences that an operator
+// should read but that stop nothing. oneFactor tells for which policies the config accepts a lone code in words.
+func CheckPolicies(policies []*Policy, clients []*Client, oneFactor map[string]bool) (warnings []string, err error) {
+	var faults []error
+	bad := func(p *Policy, format string, a ...any) {
+		faults = append(faults, fmt.Errorf("policy %q: "+format, append([]any{p.Name}, a...)...))
+	}
+	seen := make(map[string]bool)
+	for _, p := range policies {
+		if p.Name == "" {
+			bad(p, "it has no name")
+		}
+		if seen[p.Name] {
+			bad(p, "the name stands twice")
+		}
+		seen[p.Name] = true
+		for _, c := range p.Clients {
+			if !slices.ContainsFunc(clients, func(k *Client) bool { return k.Name == c || k.Service == c }) {
+				bad(p, "there is no client or service %q", c)
+			}
+		}
+		if p.Deny {
+			continue
+		}
+		if !p.Joined && !p.Ask {
+			switch p.First {
+			case PIN, Password:
+				bad(p, "it says neither that the code comes in one field nor that it is asked for; set code: joined, challenge or either")
+			}
+		}
+		if p.Ask && p.First != Password {
+			bad(p, "only a password can be followed by a challenge; set code: joined")
+		}
+		if p.First == PIN && len(p.ExemptGroups) > 0 || p.First == NoFactor && len(p.ExemptGroups) > 0 {
+			bad(p, "exempt_groups need first_factor password or gateway: without a code nothing else would be proven")
+		}
+		if p.First == NoFactor && !oneFactor[p.Name] {
+			bad(p, "a code alone is one factor; say accept_one_factor: with your reason, or first_factor: gateway on the client")
+		}
+		for _, c := range clients {
+			if !p.atClient(c) {
+				continue
+			}
+			if p.First == Gateway && !c.GatewayProves {
+				bad(p, "client %q does not say first_factor: gateway; without it a code alone would let people in", c.Name)
+			}
+			if p.Ask && !p.Joined && !c.CanChallenge {
+				bad(p, "client %q cannot show a challenge; set code: joined for it", c.Name)
+			}
+			if p.Ask && c.CanChallenge && !c.Blind {
+				warnings = append(warnings, fmt.Sprintf("policy %q at client %q: the challenge confirms that the password was right; challenge: blind hides it", p.Name, c.Name))
+			}
+			if c.CanChallenge && c.Blind && p.First == Password && p.Joined && !p.Ask {
+				warnings = append(warnings, fmt.Sprintf("policy %q at client %q: the client's dialogues are blind, but this policy takes both in one field, so refusals differ", p.Name, c.Name))
+			}
+		}
+	}
+	return warnings, errors.Join(faults...)
+}

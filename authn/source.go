@@ -1,0 +1,81 @@
+//go:build wip
+
+package authn
+
+import (
+	"bytes"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// sourceOf reads a Calling-Station-Id as an address: an IPv4 address, or the /64 of an IPv6 one, with or without a port.
+// ok is false for anything else, such as a MAC address.
+func sourceOf(station []byte) (p netip.Prefix, ok bool) {
+	s := string(bytes.TrimSpace(station))
+	if len(s) > 64 {
+		return p, false
+	}
+	a, err := netip.ParseAddr(s)
+	if err != nil {
+		ap, err := netip.ParseAddrPort(s)
+		if err != nil {
+			// strongSwan writes address[port].
+			i := bytes.IndexByte(station, '[')
+			if i < 0 {
+				return p, false
+			}
+			if a, err = netip.ParseAddr(string(bytes.TrimSpace(station[:i]))); err != nil {
+				return p, false
+			}
+		} else {
+			a = ap.Addr()
+		}
+	}
+	a = a.Unmap().WithZone("")
+	bits := 32
+	if a.Is6() {
+		bits = 64
+	}
+	p, err = a.Prefix(bits)
+	return p, err == nil
+}
+
+const (
+	sourceEntries = 100_000
+	floodFrom     = 20 // attempts a minute from which refusals share one row of the audit (S25)
+)
+
+// tally counts per calendar minute what came from where. It lives in memory, bounded; the zero value is ready. Keys past
+// the bound are not counted: they lose row 4 alone, never the account's own limits.
+type tally struct {
+	mu     sync.Mutex
+	minute int64
+	counts map[[16]byte]int
+}
+
+// add counts one for a key and returns how many this minute has now.
+func (t *tally) add(key [16]byte, now time.Time) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.turn(now)
+	if _, ok := t.counts[key]; !ok && len(t.counts) >= sourceEntries {
+		return 1
+	}
+	t.counts[key]++
+	return t.counts[key]
+}
+
+// get is how many the key has in this minute.
+func (t *tally) get(key [16]byte, now time.Time) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.turn(now)
+	return t.counts[key]
+}
+
+func (t *tally) turn(now time.Time) {
+	if m := now.Unix() / 60; m != t.minute {
+		t.counts, t.minute = make(map[[16]byte]int), m
+	}
+}
