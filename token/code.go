@@ -1,45 +1,66 @@
 package token
 
 import (
-	"crypto/hmac"
 	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/sha512"
 	"crypto/subtle"
 	"encoding/binary"
-	"hash"
 	"math"
 	"time"
 )
 
 var powers = [...]uint32{1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000}
 
-// generator makes the codes of one token; its HMAC is set up once and reused for each candidate step.
+// generator makes the codes of one token. It is HMAC (RFC 2104) written out over the one-shot hash functions: the key is
+// prepared once for all steps of a window and, unlike with crypto/hmac, nothing goes to the heap. Its owner clears it.
 type generator struct {
-	mac    hash.Hash
+	hash   Hash
 	digits uint8
+	block  int                                  // octets of the hash's block
+	inner  [sha512.BlockSize + 8]byte           // key XOR ipad, then the step
+	outer  [sha512.BlockSize + sha512.Size]byte // key XOR opad, then the inner sum
 	sum    [sha512.Size]byte
 	text   [MaxDigits]byte
 }
 
-func newGenerator(t *Token, seed []byte) *generator {
-	new := sha1.New
-	switch t.Hash {
-	case SHA256:
-		new = sha256.New
-	case SHA512:
-		new = sha512.New
+func (g *generator) init(t *Token, seed []byte) {
+	g.hash, g.digits = t.Hash, t.Digits
+	g.block = sha1.BlockSize
+	if g.hash == SHA512 {
+		g.block = sha512.BlockSize
 	}
-	return &generator{mac: hmac.New(new, seed), digits: t.Digits}
+	if len(seed) > g.block {
+		seed = g.digest(seed)
+	}
+	copy(g.inner[:], seed)
+	copy(g.outer[:], seed)
+	for i := range g.block {
+		g.inner[i] ^= 0x36
+		g.outer[i] ^= 0x5c
+	}
+}
+
+// digest holds until the next call.
+func (g *generator) digest(b []byte) []byte {
+	switch g.hash {
+	case SHA512:
+		g.sum = sha512.Sum512(b)
+		return g.sum[:]
+	case SHA256:
+		s := sha256.Sum256(b)
+		return g.sum[:copy(g.sum[:], s[:])]
+	default:
+		s := sha1.Sum(b)
+		return g.sum[:copy(g.sum[:], s[:])]
+	}
 }
 
 // code is HOTP(K, C) of RFC 4226 §5.3 as text with its leading zeros; it holds until the next call.
 func (g *generator) code(step int64) []byte {
-	var c [8]byte
-	binary.BigEndian.PutUint64(c[:], uint64(step))
-	g.mac.Reset()
-	g.mac.Write(c[:])
-	sum := g.mac.Sum(g.sum[:0])
+	binary.BigEndian.PutUint64(g.inner[g.block:], uint64(step))
+	n := copy(g.outer[g.block:], g.digest(g.inner[:g.block+8]))
+	sum := g.digest(g.outer[:g.block+n])
 	at := sum[len(sum)-1] & 0xf
 	v := binary.BigEndian.Uint32(sum[at:]) & 0x7fffffff % powers[g.digits]
 	for i := int(g.digits) - 1; i >= 0; i-- {
@@ -56,7 +77,10 @@ func (g *generator) matches(step int64, code []byte) bool {
 // Code is the code that the token shows at a step (RFC 4226 §5.3, RFC 6238 §4.2), leading zeros kept. It is for whoever
 // owns the seed: enrolment, tests, the demo. Checking a code is [Token.Evaluate]'s work.
 func (t *Token) Code(seed []byte, step int64) string {
-	return string(newGenerator(t, seed).code(step))
+	var g generator
+	defer func() { g = generator{} }()
+	g.init(t, seed)
+	return string(g.code(step))
 }
 
 // StepAt is the step that a TOTP token without drift shows at a moment; for an HOTP token the counter after the last one
@@ -114,10 +138,12 @@ func (t *Token) Evaluate(seed, code []byte, now time.Time, w Window) Match {
 	if high >= low {
 		m.Candidates = int(high - low + 1)
 	}
-	if len(code) != int(t.Digits) {
+	if len(code) != int(t.Digits) || len(code) < MinDigits {
 		return m
 	}
-	g := newGenerator(t, seed)
+	var g generator
+	defer func() { g = generator{} }()
+	g.init(t, seed)
 	for s := low; s <= high; s++ {
 		if g.matches(s, code) {
 			m.Result, m.Step = Fresh, s
@@ -145,7 +171,7 @@ func (t *Token) Evaluate(seed, code []byte, now time.Time, w Window) Match {
 // less than low.
 func (t *Token) Range(now time.Time, w Window) (low, high int64) {
 	if t.Mode == HOTP {
-		return t.Last + 1, t.Last + int64(w.LookAhead)
+		return t.Last + 1, min(t.Last+int64(w.LookAhead), MaxCounter)
 	}
 	at := t.StepAt(now) + int64(t.Drift)
 	return max(t.Last+1, at-int64(w.Back), 0), at + int64(w.Ahead)
@@ -189,24 +215,21 @@ func Day(now time.Time) uint16 {
 }
 
 // DriftAfter is the drift after the accept of a step (S22): a hardware token whose code came from beside the expected
-// step moves by one step, at most once in seven days and never past 20 steps; software runs on a phone that keeps time.
+// step moves by one step, at most once in seven days and never past 20 steps; a drift beyond them, from a resync, only
+// comes back. Software runs on a phone that keeps time.
 func (t *Token) DriftAfter(step int64, now time.Time) (drift int8, day uint16) {
 	if t.Mode != TOTP || t.Form != Hardware {
 		return 0, 0
 	}
 	off := step - t.StepAt(now) - int64(t.Drift)
 	today := Day(now)
-	if off == 0 || (t.DriftDay != 0 && today < t.DriftDay+driftEvery) {
+	switch {
+	case t.DriftDay != 0 && int(today) < int(t.DriftDay)+driftEvery:
 		return t.Drift, t.DriftDay
+	case off > 0 && t.Drift < driftCap:
+		return t.Drift + 1, today
+	case off < 0 && t.Drift > -driftCap:
+		return t.Drift - 1, today
 	}
-	d := t.Drift
-	if off > 0 {
-		d++
-	} else {
-		d--
-	}
-	if d > driftCap || d < -driftCap {
-		return t.Drift, t.DriftDay
-	}
-	return d, today
+	return t.Drift, t.DriftDay
 }

@@ -1,6 +1,6 @@
 // Package token says what a one-time password token is, which code it shows at which step, and which state may follow
-// which. It imports no other package of Sekisho and touches neither clock, disk nor network: time comes in as an
-// argument, and who stores a Token saves what the functions here return.
+// which. It imports no other package of Sekisho and touches neither clock, disk nor network (the file of the [OuterKey]
+// apart): time comes in as an argument, and who stores a Token saves what the functions here return.
 //
 // Start with [Token] and [Token.Evaluate]: a code is compared with the codes of a [Window] of steps and the answer is a
 // [Match], the step that fits and whether it is still unused. Burning the step (setting [Token.Last]) is the caller's
@@ -16,10 +16,13 @@ package token
 
 import (
 	"encoding/base32"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // ID identifies a token for as long as any record of it lives. IDs are random (63 bits) and never used again.
@@ -30,21 +33,20 @@ var idEncoding = base32.StdEncoding.WithPadding(base32.NoPadding)
 // String gives the ID as 13 capital letters and digits (base32), the form in which people and the API see it.
 func (id ID) String() string {
 	var b [8]byte
-	for i := range b {
-		b[i] = byte(id >> (56 - 8*i))
-	}
+	binary.BigEndian.PutUint64(b[:], uint64(id))
 	return idEncoding.EncodeToString(b[:])
 }
 
-// ParseID reads what [ID.String] wrote, in either case.
+// ParseID reads what [ID.String] wrote, in either case. 13 characters hold one bit more than an ID: the spellings that
+// would set it are refused, so that an ID has one spelling.
 func ParseID(s string) (ID, error) {
 	b, err := idEncoding.DecodeString(strings.ToUpper(s))
-	if err != nil || len(b) != 8 {
-		return 0, fmt.Errorf("token ID %q: want 13 letters and digits 2-7, as listings show it", s)
+	if err != nil || len(b) != 8 || len(s) != 13 {
+		return 0, fmt.Errorf("token ID %.20q: want 13 letters and digits 2-7, as listings show it", s)
 	}
-	var id ID
-	for _, c := range b {
-		id = id<<8 | ID(c)
+	id := ID(binary.BigEndian.Uint64(b))
+	if id.String() != strings.ToUpper(s) {
+		return 0, fmt.Errorf("token ID %q: no ID has this last letter; copy it again from a listing", s)
 	}
 	return id, nil
 }
@@ -211,17 +213,27 @@ func (t *Token) Check() error {
 	if t.Digits < MinDigits || t.Digits > MaxDigits {
 		bad("%d digits: want %d to %d", t.Digits, MinDigits, MaxDigits)
 	}
+	if t.State != InStock && t.State != InUse && t.State != Destroyed {
+		bad("%v: a token is kept as in stock, in use or destroyed", t.State)
+	}
 	if t.Last < NoStep || t.Last > MaxCounter {
 		bad("last step %d: out of range", t.Last)
 	}
 	if t.Start != 0 && t.Expiry != 0 && t.Expiry <= t.Start {
-		bad("expiry %s is not after start %s", time.Unix(t.Expiry, 0).UTC().Format(time.RFC3339), time.Unix(t.Start, 0).UTC().Format(time.RFC3339))
+		bad("expiry %s is not after start %s", rfc3339(t.Expiry), rfc3339(t.Start))
+	}
+	for _, text := range [...]struct{ what, value string }{{"serial", t.Serial}, {"credential ID", t.CredentialID}, {"name", t.Name}} {
+		if !utf8.ValidString(text.value) || strings.ContainsFunc(text.value, unicode.IsControl) {
+			bad("%s: want text without control characters", text.what)
+		}
 	}
 	if len(t.Serial) > 64 || len(t.CredentialID) > 64 || len(t.Name) > 128 {
 		bad("serial and credential ID have at most 64 octets, a name 128")
 	}
 	return errors.Join(faults...)
 }
+
+func rfc3339(unix int64) string { return time.Unix(unix, 0).UTC().Format(time.RFC3339) }
 
 // Standing is the state of one user's hold on one token.
 type Standing uint8
