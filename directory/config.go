@@ -1,0 +1,314 @@
+package directory
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/go-ldap/ldap/v3"
+
+	"sekisho/authn"
+)
+
+// LDAPConfig says how to ask an LDAP server or Active Directory. Zero values stand for the defaults.
+type LDAPConfig struct {
+	// URLs of servers with the same content, ldaps://host[:port] or ldap://host[:port] (ports 636 and 389). New connections
+	// go to the server that answered last; when it does not, the next one is tried. Required.
+	URLs []string `yaml:"urls"`
+	// StartTLS encrypts ldap:// connections before anything is sent. Without it ldap:// is taken for loopback hosts only,
+	// because passwords would travel in the clear.
+	StartTLS bool `yaml:"starttls"`
+	// CAFile holds the PEM certificates that may have signed the server's. Default: the system's.
+	CAFile string `yaml:"ca_file"`
+	// ServerName is the name the server's certificate has to show. Default: the host of the URL.
+	ServerName string `yaml:"server_name"`
+
+	// BindDN and its password sign in for searches; the account needs to read the attributes named below and nothing else.
+	// Default: anonymous searches.
+	BindDN       string       `yaml:"bind_dn"`
+	BindPassword authn.Secret `yaml:"bind_password"`
+	// BindPasswordFile holds the password instead, in its first line. A file that everybody may read is refused.
+	BindPasswordFile string `yaml:"bind_password_file"`
+
+	// BaseDN is where the search for users begins; everything below belongs to it. Required.
+	BaseDN string `yaml:"base_dn"`
+	// UserFilter finds a user; every %s becomes the typed name, escaped. A %s has to be a whole value, as in (mail=%s): the
+	// entry that is found must carry the typed name in one of these attributes, or it is not the user. Default: (uid=%s);
+	// Active Directory: (&(objectCategory=person)(sAMAccountName=%s)).
+	UserFilter string `yaml:"user_filter"`
+	// NameAttribute is the login name that people are shown. Default: uid; Active Directory: sAMAccountName.
+	NameAttribute string `yaml:"name_attribute"`
+	// IDAttribute never changes during a user's life and is never given to another one; tokens hang on it. Default:
+	// entryUUID; Active Directory: objectGUID. Changing it in a running installation parts everybody from their tokens.
+	IDAttribute string `yaml:"id_attribute"`
+
+	// GroupAttribute of a user holds their groups. Default: memberOf.
+	GroupAttribute string `yaml:"group_attribute"`
+	// NestedGroups also counts the groups of which a user's groups are members, found by searching for groups whose
+	// MemberAttribute holds the DN in question. It finds direct groups too, where the server keeps no memberOf. Default: no.
+	NestedGroups bool `yaml:"nested_groups"`
+	// MemberAttribute of a group holds the DNs of its members. Default: member.
+	MemberAttribute string `yaml:"member_attribute"`
+	// GroupBaseDN is where groups are searched. Default: base_dn.
+	GroupBaseDN string `yaml:"group_base_dn"`
+	// GroupDepth is how many levels a walk may take, 1 to 50. A walk that is not finished then is an error, and the login
+	// gets no answer: half of the groups could let the wrong people in or past the code. Default: 10.
+	GroupDepth int `yaml:"group_depth"`
+
+	// ConnectTimeout bounds one connection, TLS included; 10ms to 10s. Default: 500ms.
+	ConnectTimeout time.Duration `yaml:"connect_timeout"`
+	// Timeout bounds one exchange with the server, 10ms to 30s. A look-up as a whole, with all of its searches, ends after
+	// connect_timeout and twice this time, a bind after connect_timeout and this time, waiting for a connection included.
+	// Default: 1s.
+	Timeout time.Duration `yaml:"timeout"`
+	// SearchConnections is how many searches run at once, 1 to 256. Default: 8.
+	SearchConnections int `yaml:"search_connections"`
+	// BindConnections is how many passwords are asked at once, 1 to 256. Default: 16.
+	BindConnections int `yaml:"bind_connections"`
+	// MaxAnswer is how many octets one answer may have, 16384 to 16777216; a longer one is an error. Default: 1048576.
+	MaxAnswer int `yaml:"max_answer"`
+
+	// FailureLimit is how many wrong passwords within 30 minutes the directory takes before it locks a user; Sekisho stays
+	// below it, so that strangers cannot lock people out (S3). -1: it never locks. Default: asked of the directory
+	// (pwdMaxFailure, lockoutThreshold); 5 where it does not tell.
+	FailureLimit int `yaml:"failure_limit"`
+	// Cache is how long a user that was found is not looked up again, 1s to 300s: for so long a change of groups or a
+	// disabled account goes unnoticed by logins without a password. Default: 30s.
+	Cache time.Duration `yaml:"cache"`
+}
+
+const (
+	defaultUserFilter     = "(uid=%s)"
+	defaultName           = "uid"
+	defaultID             = "entryUUID"
+	defaultGroups         = "memberOf"
+	defaultMember         = "member"
+	defaultGroupDepth     = 10
+	defaultConnectTimeout = 500 * time.Millisecond
+	defaultTimeout        = time.Second
+	defaultSearches       = 8
+	defaultBinds          = 16
+	defaultMaxAnswer      = 1 << 20
+	defaultCache          = 30 * time.Second
+)
+
+// withDefaults fills in what the config left out.
+func (c LDAPConfig) withDefaults() LDAPConfig {
+	c.UserFilter = orDefault(c.UserFilter, defaultUserFilter)
+	c.NameAttribute = orDefault(c.NameAttribute, defaultName)
+	c.IDAttribute = orDefault(c.IDAttribute, defaultID)
+	c.GroupAttribute = orDefault(c.GroupAttribute, defaultGroups)
+	c.MemberAttribute = orDefault(c.MemberAttribute, defaultMember)
+	c.GroupBaseDN = orDefault(c.GroupBaseDN, c.BaseDN)
+	c.GroupDepth = orDefault(c.GroupDepth, defaultGroupDepth)
+	c.ConnectTimeout = orDefault(c.ConnectTimeout, defaultConnectTimeout)
+	c.Timeout = orDefault(c.Timeout, defaultTimeout)
+	c.SearchConnections = orDefault(c.SearchConnections, defaultSearches)
+	c.BindConnections = orDefault(c.BindConnections, defaultBinds)
+	c.MaxAnswer = orDefault(c.MaxAnswer, defaultMaxAnswer)
+	c.Cache = orDefault(c.Cache, defaultCache)
+	return c
+}
+
+func orDefault[T comparable](v, def T) T {
+	var zero T
+	if v == zero {
+		return def
+	}
+	return v
+}
+
+// Check reads the files the config names and reports everything that is wrong with it, one error per fault, joined. Each
+// begins with the key it is about.
+func (c LDAPConfig) Check() error {
+	_, err := c.settle()
+	return err
+}
+
+// settled is a config that passed every check, in the form in which connections need it.
+type settled struct {
+	LDAPConfig
+	servers   []server
+	password  authn.Secret
+	nameAttrs []string // the attributes that UserFilter compares with the typed name
+}
+
+// server is one URL.
+type server struct {
+	url     string
+	address string
+	tls     *tls.Config // nil: loopback in the clear
+	atOnce  bool        // TLS from the first octet; else StartTLS
+}
+
+// settle checks everything and gives what a connection needs.
+func (c LDAPConfig) settle() (settled, error) {
+	c = c.withDefaults()
+	s := settled{LDAPConfig: c}
+	var faults []error
+	fault := func(key, format string, a ...any) {
+		faults = append(faults, fmt.Errorf(key+": "+format, a...))
+	}
+
+	roots, err := loadCA(c.CAFile)
+	if err != nil {
+		fault("ca_file", "%w", err)
+	}
+	if len(c.URLs) == 0 {
+		fault("urls", "no server is named; write ldaps://HOST or ldap://HOST with starttls: true")
+	}
+	for i, u := range c.URLs {
+		srv, err := c.server(u, roots)
+		if err != nil {
+			fault(fmt.Sprintf("urls[%d]", i), "%w", err)
+		}
+		s.servers = append(s.servers, srv)
+	}
+
+	if s.password, err = c.bindPassword(); err != nil {
+		fault("bind_password_file", "%w", err)
+	} else if (c.BindDN == "") != (s.password.Len() == 0) {
+		fault("bind_dn", "name and password of the service account belong together: give both, or neither for anonymous searches")
+	}
+	for _, d := range []struct{ key, dn string }{{"base_dn", c.BaseDN}, {"bind_dn", c.BindDN}, {"group_base_dn", c.GroupBaseDN}} {
+		if _, err := ldap.ParseDN(d.dn); err != nil && (d.key != "bind_dn" || !strings.ContainsAny(d.dn, `@\`)) {
+			fault(d.key, "%q is not a DN such as ou=people,dc=example,dc=com", d.dn)
+		}
+	}
+	if c.BaseDN == "" {
+		fault("base_dn", "it is missing; name the entry below which the users are")
+	}
+
+	if s.nameAttrs, err = filterAttributes(c.UserFilter); err != nil {
+		fault("user_filter", "%w", err)
+	}
+	for _, a := range []struct{ key, name string }{{"name_attribute", c.NameAttribute}, {"id_attribute", c.IDAttribute},
+		{"group_attribute", c.GroupAttribute}, {"member_attribute", c.MemberAttribute}} {
+		if !attributeName.MatchString(a.name) {
+			fault(a.key, "%q is not the name of an attribute", a.name)
+		}
+	}
+
+	inRange(fault, "group_depth", c.GroupDepth, 1, 50)
+	inRange(fault, "connect_timeout", c.ConnectTimeout, 10*time.Millisecond, 10*time.Second)
+	inRange(fault, "timeout", c.Timeout, 10*time.Millisecond, 30*time.Second)
+	inRange(fault, "search_connections", c.SearchConnections, 1, 256)
+	inRange(fault, "bind_connections", c.BindConnections, 1, 256)
+	inRange(fault, "max_answer", c.MaxAnswer, 16<<10, 16<<20)
+	inRange(fault, "failure_limit", c.FailureLimit, -1, 1000)
+	inRange(fault, "cache", c.Cache, time.Second, 300*time.Second)
+	return s, errors.Join(faults...)
+}
+
+func inRange[T int | time.Duration](fault func(string, string, ...any), key string, v, least, most T) {
+	if v < least || v > most {
+		fault(key, "%v is out of range; take %v to %v", v, least, most)
+	}
+}
+
+// server reads one URL.
+func (c LDAPConfig) server(raw string, roots *x509.CertPool) (server, error) {
+	u, err := url.Parse(raw)
+	if err != nil || u.Hostname() == "" || (u.Scheme != "ldap" && u.Scheme != "ldaps") ||
+		strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil {
+		return server{}, errors.New("not a server; write ldaps://HOST[:PORT] or ldap://HOST[:PORT]")
+	}
+	host, port := u.Hostname(), u.Port()
+	secure := &tls.Config{RootCAs: roots, ServerName: orDefault(c.ServerName, host), MinVersion: tls.VersionTLS12}
+	switch {
+	case u.Scheme == "ldaps":
+		return server{url: raw, address: net.JoinHostPort(host, orDefault(port, "636")), tls: secure, atOnce: true}, nil
+	case c.StartTLS:
+		return server{url: raw, address: net.JoinHostPort(host, orDefault(port, "389")), tls: secure}, nil
+	case isLoopback(host):
+		return server{url: raw, address: net.JoinHostPort(host, orDefault(port, "389"))}, nil
+	}
+	return server{}, errors.New("passwords would travel in the clear; use ldaps:// or set starttls: true")
+}
+
+func isLoopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.IsLoopback()
+}
+
+func loadCA(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil // the system's
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("%s holds no certificate in PEM form", file)
+	}
+	return pool, nil
+}
+
+func (c LDAPConfig) bindPassword() (authn.Secret, error) {
+	if c.BindPasswordFile == "" {
+		return c.BindPassword, nil
+	}
+	if c.BindPassword.Len() > 0 {
+		return authn.Secret{}, errors.New("bind_password is given too; keep one of them")
+	}
+	text, err := readPrivate(c.BindPasswordFile, 64<<10)
+	if err != nil {
+		return authn.Secret{}, err
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	return authn.NewSecret([]byte(strings.TrimSuffix(line, "\r"))), nil
+}
+
+// readPrivate reads a file that holds secrets. Files that everybody may read or write are refused.
+func readPrivate(file string, most int64) ([]byte, error) {
+	st, err := os.Stat(file)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case !st.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is not a file", file)
+	case st.Mode().Perm()&0o006 != 0:
+		return nil, fmt.Errorf("%s is open to everybody (mode %04o); run: chmod 640 %[1]s", file, st.Mode().Perm())
+	case st.Size() > most:
+		return nil, fmt.Errorf("%s has %d octets, more than the %d it may have", file, st.Size(), most)
+	}
+	return os.ReadFile(file)
+}
+
+var (
+	attributeName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]*$`)
+	nameEquals    = regexp.MustCompile(`\(([A-Za-z][A-Za-z0-9-]*)=%s\)`)
+)
+
+// filterAttributes gives the attributes that a filter compares with the typed name as a whole, in the filter's order.
+func filterAttributes(filter string) ([]string, error) {
+	found := nameEquals.FindAllStringSubmatch(filter, -1)
+	switch {
+	case len(found) == 0 || len(found) != strings.Count(filter, "%"):
+		return nil, errors.New("the typed name has to stand in it as a whole value, as in (uid=%s), and no other % may")
+	}
+	if _, err := ldap.CompileFilter(userFilter(filter, "x")); err != nil {
+		return nil, fmt.Errorf("not an LDAP filter: %w", err)
+	}
+	attrs := make([]string, len(found))
+	for i, f := range found {
+		attrs[i] = f[1]
+	}
+	return attrs, nil
+}
+
+// userFilter puts a name into a filter, escaped (RFC 4515 section 3).
+func userFilter(filter, name string) string {
+	return strings.ReplaceAll(filter, "%s", ldap.EscapeFilter(name))
+}

@@ -1,0 +1,160 @@
+package directory
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"sync/atomic"
+	"time"
+
+	ber "github.com/go-asn1-ber/asn1-ber"
+	"github.com/go-ldap/ldap/v3"
+)
+
+// The decoder keeps a copy of an element's octets at every level of nesting, so depth multiplies what an answer costs. LDAP
+// answers nest six deep. The limit is the library's only one and belongs to the whole program; nothing else in it reads
+// BER by this library.
+func init() { ber.MaxNestingDepth = 16 }
+
+// errAnswerTooLong ends an exchange that brought more octets than max_answer.
+var errAnswerTooLong = errors.New("the answer is longer than max_answer")
+
+// wire is the connection below TLS and LDAP. It lets a limited number of octets through.
+type wire struct {
+	net.Conn
+	left atomic.Int64
+	over atomic.Bool // the limit was reached
+}
+
+// Read reads until the limit; then it fails, which makes the LDAP library give the connection up.
+func (w *wire) Read(p []byte) (int, error) {
+	left := w.left.Load()
+	if left <= 0 {
+		w.over.Store(true)
+		return 0, errAnswerTooLong
+	}
+	n, err := w.Conn.Read(p[:min(int64(len(p)), left)])
+	w.left.Add(-int64(n))
+	return n, err
+}
+
+// conn is one LDAP connection.
+type conn struct {
+	*ldap.Conn
+	wire  *wire
+	url   string
+	limit int64
+	used  time.Time // when it was last given back
+	cut   bool      // it was closed under an exchange
+}
+
+// within runs one exchange. At the context's end the socket is closed, which ends every wait in the library; so nothing
+// here needs the library's own time limits.
+func (c *conn) within(ctx context.Context, exchange func() error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("asking %s: %w", c.url, ctx.Err()) // too late to send anything
+	}
+	c.wire.left.Store(c.limit)
+	stop := context.AfterFunc(ctx, func() { _ = c.wire.Close() })
+	err := exchange()
+	c.cut = c.cut || !stop()
+	switch {
+	case err == nil:
+		return nil
+	case c.wire.over.Load():
+		return fmt.Errorf("asking %s: %w", c.url, errAnswerTooLong)
+	case ctx.Err() != nil:
+		return fmt.Errorf("waiting for the answer of %s: %w", c.url, ctx.Err())
+	}
+	return fmt.Errorf("asking %s: %w", c.url, err)
+}
+
+// dead reports that the server closed the connection or that an exchange was cut off.
+func (c *conn) dead() bool { return c.cut || c.IsClosing() }
+
+// drop closes the socket first, so that no farewell can wait for a peer that does not read.
+func (c *conn) drop() {
+	_ = c.wire.Close()
+	_ = c.Close()
+}
+
+// dialer opens connections to the servers of one directory.
+type dialer struct {
+	settled
+	preferred atomic.Int32 // index of the server that answered last
+}
+
+// dial connects to the preferred server, or to the next one that answers.
+func (d *dialer) dial(ctx context.Context) (*conn, error) {
+	first := int(d.preferred.Load())
+	var faults []error
+	for i := range d.servers {
+		n := (first + i) % len(d.servers)
+		c, err := d.dialServer(ctx, d.servers[n])
+		if err == nil {
+			d.preferred.Store(int32(n))
+			return c, nil
+		}
+		faults = append(faults, err)
+	}
+	return nil, errors.Join(faults...)
+}
+
+// avoid makes the next connection try another server first, after this one accepted a connection and then failed.
+func (d *dialer) avoid(c *conn) {
+	for i, s := range d.servers {
+		if s.url == c.url {
+			d.preferred.CompareAndSwap(int32(i), int32((i+1)%len(d.servers)))
+		}
+	}
+}
+
+func (d *dialer) dialServer(ctx context.Context, s server) (*conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, d.ConnectTimeout)
+	defer cancel()
+	raw, err := new(net.Dialer).DialContext(ctx, "tcp", s.address)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to %s: %w", s.url, err)
+	}
+	c := &conn{wire: &wire{Conn: raw}, url: s.url, limit: int64(d.MaxAnswer)}
+	c.wire.left.Store(c.limit)
+	if !s.atOnce {
+		c.Conn = ldap.NewConn(c.wire, false)
+		c.Start()
+		if s.tls == nil {
+			return c, nil
+		}
+		if err := c.within(ctx, func() error { return c.StartTLS(s.tls) }); err != nil {
+			c.drop()
+			return nil, fmt.Errorf("StartTLS: %w", err)
+		}
+		return c, nil
+	}
+	secure := tls.Client(c.wire, s.tls)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		_ = raw.Close()
+		return nil, fmt.Errorf("TLS with %s: %w", s.url, err)
+	}
+	c.Conn = ldap.NewConn(secure, true)
+	c.Start()
+	return c, nil
+}
+
+// dialService connects and signs the service account in. A server that refuses it is left for the next one too.
+func (d *dialer) dialService(ctx context.Context) (*conn, error) {
+	c, err := d.dial(ctx)
+	if err != nil || d.BindDN == "" {
+		return c, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, d.Timeout)
+	defer cancel()
+	err = c.within(ctx, func() error { return c.Bind(d.BindDN, string(d.password.Reveal())) })
+	if err != nil {
+		c.drop()
+		d.avoid(c)
+		return nil, fmt.Errorf("signing in the service account: %w", err)
+	}
+	return c, nil
+}

@@ -1,0 +1,107 @@
+package directory
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/go-ldap/ldap/v3"
+
+	"sekisho/authn"
+)
+
+// maxID is the longest id in octets. entryUUID and objectGUID have 36.
+const maxID = 128
+
+// userAttributes are the attributes a look-up asks for.
+func (l *LDAP) userAttributes() []string {
+	c := &l.dialer
+	attrs := append([]string{c.NameAttribute, c.IDAttribute, c.GroupAttribute}, c.nameAttrs...)
+	attrs = append(attrs, stateAttributes...)
+	slices.SortFunc(attrs, func(a, b string) int { return strings.Compare(strings.ToLower(a), strings.ToLower(b)) })
+	return slices.CompactFunc(attrs, strings.EqualFold)
+}
+
+// user reads an entry that was found by a name. Its direct groups come as the directory spells them.
+func (l *LDAP) user(e *ldap.Entry, name string, now time.Time) (*authn.User, []string, error) {
+	if !l.carries(e, name) {
+		return nil, nil, fmt.Errorf("%w: the entry found carries another name", authn.ErrUnknownUser)
+	}
+	if e.DN == "" {
+		return nil, nil, errors.New("the entry has no DN") // a bind to it would be anonymous and succeed
+	}
+	id, err := l.id(e)
+	if err != nil {
+		return nil, nil, err
+	}
+	canonical := l.canonicalName(e)
+	if canonical == "" {
+		return nil, nil, fmt.Errorf("the entry has no %s; see name_attribute", l.dialer.NameAttribute)
+	}
+	reason, err := barred(e, now)
+	if err != nil {
+		return nil, nil, err
+	}
+	// A server that cuts a long list into ranges names the attribute memberOf;range=0-1499.
+	for _, a := range e.Attributes {
+		if base, _, cut := strings.Cut(a.Name, ";"); cut && strings.EqualFold(base, l.dialer.GroupAttribute) {
+			return nil, nil, fmt.Errorf("the server gave only part of the groups (%.40s)", a.Name)
+		}
+	}
+	u := &authn.User{Directory: l.name, ID: id, Name: canonical, DN: e.DN, Barred: reason}
+	return u, e.GetEqualFoldAttributeValues(l.dialer.GroupAttribute), nil
+}
+
+// carries reports whether one of the attributes that the filter compared holds the name that was asked for.
+func (l *LDAP) carries(e *ldap.Entry, name string) bool {
+	for _, attr := range l.dialer.nameAttrs {
+		for _, v := range e.GetEqualFoldAttributeValues(attr) {
+			if sameName(v, name) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// id reads the immutable id: text in lower case, or a GUID from its 16 octets.
+func (l *LDAP) id(e *ldap.Entry) (string, error) {
+	attr := l.dialer.IDAttribute
+	values := e.GetEqualFoldRawAttributeValues(attr)
+	if len(values) != 1 || len(values[0]) == 0 {
+		return "", fmt.Errorf("the entry has %d values of %s where it needs one; see id_attribute", len(values), attr)
+	}
+	v := values[0]
+	if strings.EqualFold(attr, "objectGUID") {
+		if len(v) != 16 {
+			return "", fmt.Errorf("%s of the entry has %d octets instead of 16", attr, len(v))
+		}
+		return fmt.Sprintf("%08x-%04x-%04x-%x-%x", binary.LittleEndian.Uint32(v), binary.LittleEndian.Uint16(v[4:]),
+			binary.LittleEndian.Uint16(v[6:]), v[8:10], v[10:]), nil
+	}
+	if len(v) > maxID || !utf8.Valid(v) {
+		return "", fmt.Errorf("%s of the entry is not text of at most %d octets", attr, maxID)
+	}
+	return strings.ToLower(string(v)), nil
+}
+
+// canonicalName is the value in the entry's own DN where there are several, because the order of values means nothing.
+func (l *LDAP) canonicalName(e *ldap.Entry) string {
+	values := e.GetEqualFoldAttributeValues(l.dialer.NameAttribute)
+	values = slices.DeleteFunc(slices.Clone(values), func(v string) bool { return !utf8.ValidString(v) || foldText(v) == "" })
+	if len(values) == 0 {
+		return ""
+	}
+	if dn, err := ldap.ParseDN(e.DN); err == nil && len(dn.RDNs) > 0 {
+		for _, a := range dn.RDNs[0].Attributes {
+			if strings.EqualFold(a.Type, l.dialer.NameAttribute) && slices.Contains(values, a.Value) {
+				return a.Value
+			}
+		}
+	}
+	return slices.Min(values)
+}
