@@ -1,6 +1,7 @@
 package authn
 
 import (
+	"encoding/binary"
 	"time"
 
 	"sekisho/token"
@@ -11,6 +12,11 @@ type AccountID uint64
 
 // String gives the 13 characters in which people see the ID.
 func (id AccountID) String() string { return token.ID(id).String() }
+
+func (id AccountID) octets() (b [8]byte) {
+	binary.BigEndian.PutUint64(b[:], uint64(id))
+	return b
+}
 
 // Account is what Sekisho keeps about one user: which tokens they hold, their PIN, and what their failures have cost.
 // Guard belongs to logins and travels in events; the rest changes by acts of the life cycle.

@@ -13,6 +13,7 @@ var (
 	ErrAmbiguousUser = errors.New("the name fits several users")
 	ErrBusy          = errors.New("too much waits to be written; try again")
 	ErrNotFound      = errors.New("not found")
+	ErrExists        = errors.New("it exists already")
 )
 
 // Keys names what one Update decides on. Every token that one of the accounts holds is locked with it, in the order of
@@ -69,6 +70,8 @@ const (
 //     lost (an error). done is called in the order of the queue and must not block or call the store. With nothing to
 //     make durable it is called before Update returns.
 //   - an error from f abandons the update and is returned by Update; nothing is applied or saved and done is not called.
+//   - an account is created at most once for one user of one directory: Update returns ErrExists for a second one, and
+//     nothing of that change is applied.
 //   - a step once burnt stays burnt, whatever becomes of the commit.
 type Store interface {
 	Update(keys Keys, f func(*Held) (Change, error), done func(error)) error
