@@ -156,13 +156,23 @@ func (s Step) Has(e Effects) bool { return s.Effects&e != 0 }
 
 // Table decides the next step of an attempt.
 func Table(f Facts) Step {
+	f.Pair = f.Pair || f.Claimed
+	s := rows(f)
+	if f.Claimed && s.Do >= DoAccept && !s.Has(EndPair|StartPair) {
+		s.Effects |= ReleasePair
+	}
+	return s
+}
+
+// rows goes through the table from the top.
+func rows(f Facts) Step {
 	if f.Repeated && !f.Claimed {
 		return Step{Row: 1, Do: DoReject, Reason: RepeatedText}
 	}
 	if s, done := whoRows(f); done {
 		return s
 	}
-	if f.Claimed && f.Proof == Open {
+	if f.Claimed && f.Proof == Open && f.Factor == Password && !f.Empty {
 		return claimedRow(f)
 	}
 	if f.Exempt {
@@ -206,13 +216,13 @@ func whoRows(f Facts) (Step, bool) {
 	case NotAsked:
 		return Step{Row: 2, Do: DoLookup}, true
 	case NoAnswer:
-		return Step{Row: 2, Do: DoDiscard, Reason: DirectoryDown, Effects: releaseIf(f.Claimed)}, true
+		return Step{Row: 2, Do: DoDiscard, Reason: DirectoryDown}, true
 	}
 	switch f.Round {
 	case BadRound:
-		return Step{Row: 17, Do: DoReject, Reason: BadState, Effects: CountSource | releaseIf(f.Claimed)}, true
+		return Step{Row: 17, Do: DoReject, Reason: BadState, Effects: CountSource}, true
 	case SpentRound:
-		return Step{Row: 17, Do: DoReject, Reason: SpentState, Effects: CountSource | releaseIf(f.Claimed)}, true
+		return Step{Row: 17, Do: DoReject, Reason: SpentState, Effects: CountSource}, true
 	}
 	if f.Finding == Found {
 		return Step{}, false
@@ -224,7 +234,7 @@ func whoRows(f Facts) (Step, bool) {
 	case SeveralFound:
 		why = AmbiguousUser
 	}
-	return refuse(f, Step{Row: 2, Reason: why, Effects: CountSource | releaseIf(f.Claimed)}), true
+	return refuse(f, Step{Row: 2, Reason: why, Effects: CountSource}), true
 }
 
 // refuse makes a refusal by the rows that a blind dialogue hides (S19): there everybody is asked for a code, and the end
@@ -242,13 +252,6 @@ func refuse(f Facts, s Step) Step {
 		s.Do, s.Proof = DoAsk, Wrong
 	}
 	return s
-}
-
-func releaseIf(claimed bool) Effects {
-	if claimed {
-		return ReleasePair
-	}
-	return 0
 }
 
 // exemptRow is row 3: a member of an exempt group needs the first factor alone.
@@ -289,12 +292,11 @@ func exemptRow(f Facts) Step {
 
 // gateRows are rows 4 and 5: what earlier failures allow this attempt. pair tells SINGLE from PAIR.
 func gateRows(f Facts) (pair bool, s Step, done bool) {
-	release := releaseIf(f.Claimed)
 	if !f.Locked && !f.Claimed && f.SourceOver && !f.Known {
 		return false, Step{Row: 4, Do: DoReject, Reason: SourceLimit}, true
 	}
 	if f.Stopped {
-		return false, refuse(f, Step{Row: 5, Reason: AccountStopped, Effects: release}), true
+		return false, refuse(f, Step{Row: 5, Reason: AccountStopped}), true
 	}
 	pair = f.Pair
 	if !pair {
@@ -306,7 +308,7 @@ func gateRows(f Facts) (pair bool, s Step, done bool) {
 		}
 	}
 	if pair && f.PairFull {
-		return true, refuse(f, Step{Row: 5, Reason: PairBudget, Effects: AlarmPair | release}), true
+		return true, refuse(f, Step{Row: 5, Reason: PairBudget, Effects: AlarmPair}), true
 	}
 	return pair, Step{}, false
 }
@@ -341,10 +343,10 @@ func lockedRows(f Facts) Step {
 		}
 		return Step{Row: 7, Do: DoReject, Reason: BindBudget}
 	case FitsUsed:
-		return again(f, Step{Row: 8, Reason: AlreadyUsed, Effects: releaseIf(f.Claimed)})
+		return again(f, Step{Row: 8, Reason: AlreadyUsed})
 	case NotEvaluated, NoFit:
 		if f.ClockDoubt {
-			return Step{Row: 8, Do: DoDiscard, Reason: ClockDoubt, Effects: releaseIf(f.Claimed)}
+			return Step{Row: 8, Do: DoDiscard, Reason: ClockDoubt}
 		}
 	}
 	if f.Pair {
@@ -405,7 +407,7 @@ func stolen(f Facts) bool {
 func pairRows(f Facts) Step {
 	fits := f.Fit == FitsOpen || f.Fit == FitsPending
 	if !fits {
-		return again(f, Step{Row: 15, Reason: SecondMissed, Effects: MissPair | CountSource | KeepText | releaseIf(f.Claimed)})
+		return again(f, Step{Row: 15, Reason: SecondMissed, Effects: MissPair | CountSource | KeepText})
 	}
 	if !f.Second {
 		s := Step{Row: 13, Do: DoReject, Reason: FirstOfTwo, Effects: Burn | StartPair}
@@ -430,6 +432,9 @@ func pairRows(f Facts) Step {
 	case Wrong:
 		return again(f, Step{Row: 11, Reason: WrongFirstRightCode, Effects: CountTheft | CountSource | KeepText | EndPair})
 	}
+	if f.Factor != Password {
+		return Step{Row: 8, Do: DoDiscard, Reason: Fault} // a PIN is compared before the table is asked
+	}
 	return Step{Row: 14, Do: DoClaim}
 }
 
@@ -443,7 +448,7 @@ func claimedRow(f Facts) Step {
 	case SlotsFlying:
 		return Step{Row: 14, Do: DoWait, Pair: true}
 	}
-	return Step{Row: 14, Do: DoReject, Reason: BindBudget, Effects: ReleasePair, Pair: true}
+	return Step{Row: 14, Do: DoReject, Reason: BindBudget, Pair: true}
 }
 
 // again turns a refusal inside a dialogue that has tries left into the next question (row 17).
