@@ -1,0 +1,380 @@
+package radius
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"time"
+
+	"sekisho/authn"
+)
+
+// Config says where to listen and which gateways are known. Zero values stand for the defaults.
+type Config struct {
+	// Listen are the addresses for logins, as host:port. Without a host, as in :1812, it is every IPv4 and IPv6 address of
+	// the machine; answers leave from the address that was asked. Default: :1812.
+	Listen []string `yaml:"listen"`
+	// ListenAccounting are the addresses for accounting. A gateway that is told to send accounting opens no tunnel without
+	// its answers. Default: :1813.
+	ListenAccounting []string `yaml:"listen_accounting"`
+	// MaxInFlight is how many logins are worked on at once, 16 to 1048576, and as many accounting records; more get no
+	// answer. One client alone gets half of it. A refusal that waits for its time (reject_delay) does not count; of these
+	// 16 times as many may wait. Default: 4096.
+	MaxInFlight int `yaml:"max_in_flight"`
+	// Clients are the gateways.
+	Clients []ClientConfig `yaml:"clients"`
+}
+
+// ClientConfig is one gateway, or several that share secret and behaviour. Zero values stand for the profile's defaults.
+type ClientConfig struct {
+	// Name is what logs, metrics and policies call it; unique. Required.
+	Name string `yaml:"name"`
+	// Addresses from which it sends, single ones or prefixes (203.0.113.0/28); of several that fit, the longest prefix
+	// wins. Required.
+	Addresses []string `yaml:"addresses"`
+	// Secret is shared with the gateway; 32 or more random characters are good, 12 or fewer give a warning. Required; better
+	// given as secret_file.
+	Secret authn.Secret `yaml:"secret"`
+	// NextSecret is taken beside Secret while the secret of the gateway is being changed; each answer uses the one that
+	// verified. Only a Message-Authenticator or accounting shows which one that is: a login without Message-Authenticator
+	// is always read with Secret, so for such a gateway change both ends at once.
+	NextSecret authn.Secret `yaml:"next_secret"`
+	// Profile is the kind of gateway and sets other defaults: generic, or ocserv (message_authenticator off, challenge
+	// plain, trust_station on, no Service-Type but Framed in answers, retry_after 10s). Default: generic.
+	Profile string `yaml:"profile"`
+
+	// MessageAuthenticator says whether logins must carry one: required; ratchet (taken without until the first valid one
+	// came, from then on required for ever, over restarts; for a single address only); off, for gateways that cannot send
+	// it. Without it anybody on the path can forge requests. Default: required.
+	MessageAuthenticator string `yaml:"message_authenticator"`
+	// LimitProxyState drops logins with Proxy-State and without Message-Authenticator, the form of the BlastRADIUS attack.
+	// Switch it off only for a proxy that sends no Message-Authenticator. Default: on.
+	LimitProxyState *bool `yaml:"limit_proxy_state"`
+	// StatusServer answers the gateway's questions whether this server is alive (RFC 5997). Default: on.
+	StatusServer *bool `yaml:"status_server"`
+
+	// Service is the name under which several clients count as one, so that a challenge begun at one may end at the other.
+	// Default: the client's name.
+	Service string `yaml:"service"`
+	// FirstFactor: gateway says that the gateway itself has checked a password or certificate before it asks here. Default:
+	// none, it has not.
+	FirstFactor string `yaml:"first_factor"`
+	// TrustStation takes the gateway's Calling-Station-Id for the address where the person is, so that failures of
+	// strangers do not count against people at a place they are known from. Default: by profile, generic: off.
+	TrustStation *bool `yaml:"trust_station"`
+	// Challenge says whether the gateway can ask the person a second question: none, plain (asked after a right first
+	// factor) or blind (everybody is asked, so that nothing tells whether the first factor was right). Default: by profile,
+	// generic: none.
+	Challenge string `yaml:"challenge"`
+	// ChallengeTries is how many codes are asked for in one dialogue, 1 to 10. Default: 3.
+	ChallengeTries int `yaml:"challenge_tries"`
+	// Prompts is the language of the questions: ja, en or both. Default: both.
+	Prompts string `yaml:"prompts"`
+
+	// RejectDelay is the least time from a request to its refusal, 100ms to 10s; it slows down guessing through the
+	// gateway. Default: 1s.
+	RejectDelay time.Duration `yaml:"reject_delay"`
+	// RetryAfter is when the gateway repeats an unanswered request, 100ms to 60s; refusals leave before it where they can.
+	// Default: by profile, generic: 3s.
+	RetryAfter time.Duration `yaml:"retry_after"`
+	// Deadline is how long after a request the gateway still takes an answer, 1s to 30s; nothing is answered later. Default: 8s.
+	Deadline time.Duration `yaml:"deadline"`
+}
+
+// Fault is one thing that is wrong with a config, or worth a warning.
+type Fault struct{ Key, Problem, Advice string }
+
+// Error gives it as one line.
+func (f Fault) Error() string { return f.Key + ": " + f.Problem + "; " + f.Advice }
+
+// Faults are all of them.
+type Faults []Fault
+
+// Error gives one line each.
+func (fs Faults) Error() string {
+	s := ""
+	for i, f := range fs {
+		if i > 0 {
+			s += "\n"
+		}
+		s += f.Error()
+	}
+	return s
+}
+
+// Defaults of Config and of the generic profile.
+const (
+	defaultAuth        = ":1812"
+	defaultAcct        = ":1813"
+	defaultMaxInFlight = 4096
+	defaultTries       = 3
+	defaultRejectDelay = time.Second
+	defaultDeadline    = 8 * time.Second
+	shortSecret        = 12 // octets; up to here a secret is warned about
+)
+
+// profile is what a kind of gateway changes in the defaults.
+type profile struct {
+	messageAuth  string
+	challenge    string
+	trustStation bool
+	framedOnly   bool // Service-Type other than Framed fails its logins
+	retryAfter   time.Duration
+}
+
+var profiles = map[string]profile{
+	"generic": {messageAuth: "required", challenge: "none", retryAfter: 3 * time.Second},
+	"ocserv":  {messageAuth: "off", challenge: "plain", trustStation: true, framedOnly: true, retryAfter: 10 * time.Second},
+}
+
+// prompts are the questions by language; "both" is [authn.DefaultPrompts].
+var prompts = map[string]authn.Prompts{
+	"both": authn.DefaultPrompts,
+	"ja": {First: "ワンタイムパスワードを入力", Again: "番号が違うか使用済みです。新しい番号を入力 (%d/%d)",
+		Next: "確認のため次の番号も入力"},
+	"en": {First: "Enter one-time password", Again: "Not accepted, enter a new code (%d/%d)", Next: "Enter the next code too"},
+}
+
+// Check gives everything that is wrong and, apart, what is worth a warning. Keys are relative to the config.
+func (c Config) Check() (faults, warnings Faults) {
+	s := c.settle()
+	return s.faults, s.warnings
+}
+
+// AuthnClients gives the clients as logins and policies see them, in the order of the config. It needs a config that
+// passed Check.
+func (c Config) AuthnClients() []authn.Client {
+	var all []authn.Client
+	for _, cl := range c.settle().clients {
+		all = append(all, cl.login)
+	}
+	return all
+}
+
+// settled is a config with its defaults, in the form in which the server uses it.
+type settled struct {
+	auth, acct       []string
+	maxInFlight      int
+	clients          []*client
+	table            clientTable
+	faults, warnings Faults
+}
+
+func (s *settled) fault(key, problem, advice string) {
+	s.faults = append(s.faults, Fault{key, problem, advice})
+}
+
+func (s *settled) warn(key, problem, advice string) {
+	s.warnings = append(s.warnings, Fault{key, problem, advice})
+}
+
+func (c Config) settle() *settled {
+	s := &settled{auth: c.Listen, acct: c.ListenAccounting, maxInFlight: orDefault(c.MaxInFlight, defaultMaxInFlight)}
+	if len(s.auth) == 0 {
+		s.auth = []string{defaultAuth}
+	}
+	if len(s.acct) == 0 {
+		s.acct = []string{defaultAcct}
+	}
+	s.listen("listen", s.auth)
+	s.listen("listen_accounting", s.acct)
+	if s.maxInFlight < 16 || s.maxInFlight > 1<<20 {
+		s.fault("max_in_flight", fmt.Sprintf("%d is out of range", s.maxInFlight), "give 16 to 1048576, or leave it out for 4096")
+	}
+	if len(c.Clients) == 0 {
+		s.warn("clients", "there is no client, so no gateway gets an answer", "add one with name, addresses and secret_file")
+	}
+	names, owners := map[string]string{}, map[netip.Prefix]string{}
+	for i, cc := range c.Clients {
+		key := "clients[" + strconv.Itoa(i) + "]"
+		if other, taken := names[cc.Name]; taken {
+			s.fault(key+".name", strconv.Quote(cc.Name)+" is also the name of "+other, "give each client a name of its own")
+		}
+		names[cc.Name] = key
+		cl := s.client(key, cc)
+		for j, p := range cl.prefixes {
+			if other, taken := owners[p]; taken {
+				s.fault(fmt.Sprintf("%s.addresses[%d]", key, j), p.String()+" also belongs to "+other, "give each address to one client")
+			}
+			owners[p] = key
+		}
+		s.clients = append(s.clients, cl)
+	}
+	s.table = newClientTable(s.clients)
+	return s
+}
+
+// listen checks the form of listen addresses; whether they can be bound shows at the start.
+func (s *settled) listen(key string, addresses []string) {
+	for i, a := range addresses {
+		if _, err := listenAddress(a); err != nil {
+			s.fault(fmt.Sprintf("%s[%d]", key, i), err.Error(), "write 192.0.2.1:1812, [2001:db8::1]:1812, or :1812 for every address")
+		}
+	}
+}
+
+// listenAddress reads host:port with a numeric or no host; the address of a result without host is invalid.
+func listenAddress(a string) (netip.AddrPort, error) {
+	host, port, err := net.SplitHostPort(a)
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("%q is not address and port", a)
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("%q has no port between 0 and 65535", a)
+	}
+	if host == "" {
+		return netip.AddrPortFrom(netip.Addr{}, uint16(n)), nil
+	}
+	ip, err := netip.ParseAddr(host)
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("%q is not an IP address", host)
+	}
+	return netip.AddrPortFrom(ip.Unmap(), uint16(n)), nil
+}
+
+// client settles one client. It is complete even where faults were found, so that all of them are.
+func (s *settled) client(key string, c ClientConfig) *client {
+	if c.Name == "" {
+		s.fault(key+".name", "is empty", "name the gateway")
+	}
+	p, ok := profiles[orDefault(c.Profile, "generic")]
+	if !ok {
+		s.fault(key+".profile", strconv.Quote(c.Profile)+" is not a profile", "choose generic or ocserv")
+		p = profiles["generic"]
+	}
+	cl := &client{
+		name:         c.Name,
+		secrets:      s.secrets(key, c),
+		limitProxies: c.LimitProxyState == nil || *c.LimitProxyState,
+		status:       c.StatusServer == nil || *c.StatusServer,
+		framedOnly:   p.framedOnly,
+		limiter:      newStatusLimiter(),
+	}
+	cl.prefixes = s.addresses(key, c.Addresses)
+	s.messageAuth(key, c, p, cl)
+
+	l := &cl.login
+	l.Name = c.Name
+	l.Service = orDefault(c.Service, c.Name)
+	l.TrustStation = p.trustStation
+	if c.TrustStation != nil {
+		l.TrustStation = *c.TrustStation
+	}
+	switch c.FirstFactor {
+	case "", "none":
+	case "gateway":
+		l.GatewayProves = true
+	default:
+		s.fault(key+".first_factor", strconv.Quote(c.FirstFactor)+" is not known", "choose none or gateway")
+	}
+	switch mode := orDefault(c.Challenge, p.challenge); mode {
+	case "none":
+	case "plain", "blind":
+		l.CanChallenge, l.Blind = true, mode == "blind"
+	default:
+		s.fault(key+".challenge", strconv.Quote(mode)+" is not known", "choose none, plain or blind")
+	}
+	if l.Tries = orDefault(c.ChallengeTries, defaultTries); l.Tries < 1 || l.Tries > 10 {
+		s.fault(key+".challenge_tries", strconv.Itoa(l.Tries)+" is out of range", "give 1 to 10")
+	}
+	if l.Prompts, ok = prompts[orDefault(c.Prompts, "both")]; !ok {
+		s.fault(key+".prompts", strconv.Quote(c.Prompts)+" is not a language here", "choose ja, en or both")
+	}
+	l.RejectDelay = s.duration(key+".reject_delay", c.RejectDelay, defaultRejectDelay, 100*time.Millisecond, 10*time.Second)
+	l.RetryAfter = s.duration(key+".retry_after", c.RetryAfter, p.retryAfter, 100*time.Millisecond, time.Minute)
+	l.Deadline = s.duration(key+".deadline", c.Deadline, defaultDeadline, time.Second, 30*time.Second)
+	if l.RejectDelay >= l.Deadline {
+		s.fault(key+".reject_delay", "is not below the deadline, so no refusal would ever be answered", "lower it, or raise deadline")
+	} else if l.RejectDelay >= l.RetryAfter {
+		s.warn(key+".reject_delay", "is not below retry_after, so the gateway repeats every refused login", "lower it, or raise the gateway's timeout")
+	}
+	return cl
+}
+
+func (s *settled) secrets(key string, c ClientConfig) []*sharedSecret {
+	var all []*sharedSecret
+	for _, x := range []struct {
+		key    string
+		secret authn.Secret
+	}{{".secret", c.Secret}, {".next_secret", c.NextSecret}} {
+		switch n := x.secret.Len(); {
+		case n == 0 && x.key == ".secret":
+			s.fault(key+x.key, "is missing", "give the secret that the gateway has, best as secret_file")
+		case n == 0:
+		case n <= shortSecret:
+			s.warn(key+x.key, fmt.Sprintf("has only %d octets, which can be found by trying", n), "use 32 or more random characters")
+			fallthrough
+		default:
+			all = append(all, newSharedSecret(slices.Clone(x.secret.Reveal())))
+		}
+	}
+	return all
+}
+
+func (s *settled) addresses(key string, texts []string) []netip.Prefix {
+	if len(texts) == 0 {
+		s.fault(key+".addresses", "is empty", "give the addresses from which the gateway sends")
+	}
+	var all []netip.Prefix
+	for i, text := range texts {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			var a netip.Addr
+			if a, err = netip.ParseAddr(text); err == nil {
+				a = a.Unmap().WithZone("")
+				p = netip.PrefixFrom(a, a.BitLen())
+			}
+		}
+		where := fmt.Sprintf("%s.addresses[%d]", key, i)
+		switch {
+		case err != nil:
+			s.fault(where, strconv.Quote(text)+" is neither an IP address nor a prefix", "write 192.0.2.1 or 192.0.2.0/24")
+		case p.Addr().Is4In6():
+			s.fault(where, text+" is an IPv4 prefix in IPv6 form", "write it as IPv4")
+		case p != p.Masked():
+			s.fault(where, text+" has bits set behind its prefix", "write "+p.Masked().String()+" or the single address")
+		}
+		all = append(all, p) // also a bad one, to keep the numbers; it matches nothing
+	}
+	return all
+}
+
+func (s *settled) messageAuth(key string, c ClientConfig, p profile, cl *client) {
+	switch mode := orDefault(c.MessageAuthenticator, p.messageAuth); mode {
+	case "required":
+		cl.messageAuth = messageAuthRequired
+	case "off":
+		cl.messageAuth = messageAuthOff
+	case "ratchet":
+		cl.messageAuth = messageAuthRatchet
+		if len(cl.prefixes) != 1 || !cl.prefixes[0].IsSingleIP() {
+			s.fault(key+".message_authenticator", "ratchet needs a client of exactly one address",
+				"give each gateway a client entry of its own, or choose required or off")
+		}
+	default:
+		s.fault(key+".message_authenticator", strconv.Quote(mode)+" is not known", "choose required, ratchet or off")
+	}
+	if cl.messageAuth == messageAuthOff && !cl.limitProxies {
+		s.warn(key+".limit_proxy_state", "is off while Message-Authenticator is not required, which leaves the gateway open to BlastRADIUS",
+			"switch it on, or let the proxy send Message-Authenticator")
+	}
+}
+
+func (s *settled) duration(key string, d, def, low, high time.Duration) time.Duration {
+	d = orDefault(d, def)
+	if d < low || d > high {
+		s.fault(key, fmt.Sprintf("%v is out of range", d), fmt.Sprintf("give %v to %v", low, high))
+	}
+	return d
+}
+
+func orDefault[T comparable](v, def T) T {
+	var zero T
+	if v == zero {
+		return def
+	}
+	return v
+}

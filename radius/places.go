@@ -1,0 +1,50 @@
+package radius
+
+import "sync"
+
+// places bounds how many requests are held at once and shares the bound fairly. A client may hold at most as many places
+// as are still free: alone it gets half of them, and however many it asks for, the next client finds room (a dynamic
+// threshold, as in the buffers of shared-memory switches). An eighth more is kept for requests that carry a State, because
+// behind each of them stands somebody who has already got through the first round.
+type places struct {
+	limit int
+
+	mu    sync.Mutex
+	taken int
+	by    map[*client]int
+}
+
+func newPlaces(limit int) *places { return &places{limit: limit, by: map[*client]int{}} }
+
+// take takes a place, or reports that there is none for this client.
+func (p *places) take(c *client, preferred bool) bool {
+	limit := p.limit
+	if preferred {
+		limit += p.limit / 8
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.by[c] >= limit-p.taken {
+		return false
+	}
+	p.taken++
+	p.by[c]++
+	return true
+}
+
+// give gives a place back.
+func (p *places) give(c *client) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.taken--
+	if p.by[c]--; p.by[c] == 0 {
+		delete(p.by, c)
+	}
+}
+
+// held is how many are taken.
+func (p *places) held() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.taken
+}

@@ -1,0 +1,136 @@
+package radius
+
+import (
+	"encoding/binary"
+	"unicode/utf8"
+
+	"sekisho/authn"
+)
+
+const (
+	maxValue   = 253  // octets of one attribute's value
+	maxMessage = 1012 // octets of a Reply-Message, four attributes
+	maxState   = 253
+	framedUser = 2 // the Service-Type of a tunnel
+)
+
+// begin starts an answer: header with the Request Authenticator and, where the answer carries one, a zeroed
+// Message-Authenticator as the first attribute, which defeats BlastRADIUS even at gateways that never check it.
+func (p *packet) begin(code Code, withMA bool) []byte {
+	b := make([]byte, headerLen, headerLen+messageAuthLen+64+p.proxyState)
+	b[0], b[1] = byte(code), p.id
+	copy(b[4:], p.authenticator())
+	if withMA {
+		b = append(b, attrMessageAuth, messageAuthLen)
+		b = append(b, zero16[:]...)
+	}
+	return b
+}
+
+// end copies Proxy-State and signs; nil when the answer would be longer than a packet may be.
+func (p *packet) end(b []byte, key *sharedSecret, withMA bool) []byte {
+	b = p.appendProxyState(b)
+	if len(b) > maxPacket {
+		return nil
+	}
+	binary.BigEndian.PutUint16(b[2:], uint16(len(b))) //nolint:gosec // at most maxPacket
+	key.signReply(b, withMA)
+	return b
+}
+
+// answer builds the packet for a Decision, or says why there is none. The answer never repeats what the request said, Proxy-State
+// apart. It corrects d to the verdict that is sent.
+func (r *request) answer(d *authn.Decision) (b []byte, f fault) {
+	if d.Verdict == authn.Challenge && !r.client.login.CanChallenge {
+		r.server.Log.Error("RADIUS: a challenge for a gateway that cannot ask is a refusal; please report it", "client", r.client.name)
+		*d = authn.Decision{Verdict: authn.Reject, Delayed: true}
+	}
+	p := &r.packet
+	switch d.Verdict {
+	case authn.Accept:
+		b = p.begin(AccessAccept, true)
+		if d.Policy != nil {
+			reply, err := CompileReply(d.Policy.Reply)
+			if err != nil {
+				r.server.Log.Error("RADIUS: no answer, because the policy's reply attributes are wrong", "policy", d.Policy.Name, "error", err)
+				return nil, faultNoAnswer
+			}
+			b = appendReply(b, reply, r.client.framedOnly)
+		}
+		b = appendText(b, d.Message)
+	case authn.Reject:
+		b = p.begin(AccessReject, true)
+		if r.login.Method == authn.EAP {
+			b = appendEAPFailure(b, p.eap) // a Reply-Message beside EAP is forbidden (RFC 3579 section 2.6.5)
+		} else {
+			b = appendText(b, d.Message)
+		}
+	case authn.Challenge:
+		if n := len(d.State); n == 0 || n > maxState {
+			r.server.Log.Error("RADIUS: no answer, because a challenge had no usable State; please report it", "client", r.client.name)
+			return nil, faultNoAnswer
+		}
+		text := d.Message
+		if text == "" {
+			text = r.client.login.Prompts.First // ocserv shows no question without one
+		}
+		b = p.begin(AccessChallenge, true)
+		b = append(b, attrState, byte(len(d.State)+2))
+		b = append(b, d.State...)
+		b = appendText(b, text)
+	default:
+		return nil, faultNoAnswer
+	}
+	if b = p.end(b, r.secret, true); b == nil {
+		return nil, faultReplySize
+	}
+	return b, noFault
+}
+
+// appendText adds Reply-Message attributes, each valid UTF-8 by itself (RFC 2865 section 5.18).
+func appendText(b []byte, text string) []byte {
+	if len(text) > maxMessage {
+		text = cutText(text, maxMessage)
+	}
+	for text != "" {
+		part := cutText(text, maxValue)
+		b = append(b, attrReplyMessage, byte(len(part)+2))
+		b = append(b, part...)
+		text = text[len(part):]
+	}
+	return b
+}
+
+// cutText gives the longest beginning of at most n octets that ends between two runes.
+func cutText(text string, n int) string {
+	if len(text) <= n {
+		return text
+	}
+	for end := n; end > n-utf8.UTFMax; end-- {
+		if utf8.RuneStart(text[end]) {
+			return text[:end]
+		}
+	}
+	return text[:n] // no UTF-8 at all
+}
+
+// appendEAPFailure ends an EAP conversation (RFC 3579 section 2.1 and 3.1, RFC 3748 section 4.2).
+func appendEAPFailure(b, request []byte) []byte {
+	var id byte
+	if len(request) >= 2 {
+		id = request[1]
+	}
+	return append(b, attrEAPMessage, 6, 4, id, 0, 4)
+}
+
+// appendReply adds compiled attributes of a policy; framedOnly leaves a Service-Type other than Framed out.
+func appendReply(b, compiled []byte, framedOnly bool) []byte {
+	for len(compiled) >= 2 {
+		n := int(compiled[1])
+		if !framedOnly || compiled[0] != attrServiceType || compiled[n-1] == framedUser {
+			b = append(b, compiled[:n]...)
+		}
+		compiled = compiled[n:]
+	}
+	return b
+}
