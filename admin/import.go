@@ -1,0 +1,157 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"sekisho/authn"
+	"sekisho/token"
+)
+
+// maxPlaces bounds how many faults of a file are told at once.
+const maxPlaces = 100
+
+// Imported counts what an import brought.
+type Imported struct {
+	Tokens   int `json:"tokens"`
+	Hardware int `json:"hardware"`
+	Software int `json:"software"`
+	TOTP     int `json:"totp"`
+	HOTP     int `json:"hotp"`
+	Assigned int `json:"assigned" doc:"to the users the file names"`
+}
+
+func (s *Server) importTokens(ctx context.Context, in *struct {
+	Source  string `query:"source" maxLength:"200" doc:"name of the file, for the audit"`
+	Pending bool   `query:"pending" doc:"tokens with a user open nothing before their first right code"`
+	RawBody []byte `contentType:"text/csv"`
+}) (*struct{ Body Imported }, error) {
+	defer clear(in.RawBody)
+	s.acts.Lock()
+	defer s.acts.Unlock()
+	incoming, places, err := s.readSeeds(ctx, bytes.NewReader(in.RawBody))
+	if err != nil {
+		return nil, err
+	}
+	if len(places) > 0 {
+		return nil, newProblem(http.StatusUnprocessableEntity, "bad-file", wordBadFile(len(places)), places[:min(len(places), maxPlaces)]...)
+	}
+	if len(incoming) == 0 {
+		return nil, newProblem(http.StatusUnprocessableEntity, "empty-file", wordEmptyFile)
+	}
+	var keys authn.Keys
+	n := Imported{Tokens: len(incoming)}
+	for _, i := range incoming {
+		if i.Owner != nil {
+			n.Assigned++
+			keys.Accounts = append(keys.Accounts, i.Owner.Account)
+		}
+		if i.Token.Form == token.Hardware {
+			n.Hardware++
+		} else {
+			n.Software++
+		}
+		if i.Token.Mode == token.HOTP {
+			n.HOTP++
+		} else {
+			n.TOTP++
+		}
+	}
+	act := s.act(ctx)
+	_, err = s.apply(ctx, keys, simple(func(h *authn.Held) (authn.Change, *authn.Refusal) {
+		return act.Import(h, incoming, in.Pending, shown([]byte(in.Source)))
+	}))
+	if err != nil {
+		return nil, err
+	}
+	return &struct{ Body Imported }{n}, nil
+}
+
+// readSeeds reads a file to its end and seals every seed on the way. places lists what is wrong with it.
+func (s *Server) readSeeds(ctx context.Context, r io.Reader) (incoming []authn.Incoming, places []Place, err error) {
+	owners := map[string]*authn.Owner{} // by spelling
+	people := map[string]*authn.Owner{} // by person, so that two spellings of a new person make one account
+	err = token.ReadCSV(r, func(row token.Row) error {
+		t := row.Token
+		t.ID = token.NewID()
+		if err := s.seal(&t, row.Seed); err != nil {
+			return s.problem(err)
+		}
+		at := func(column, format string, a ...any) {
+			places = append(places, Place{fmt.Sprintf("line %d, column %s", row.Line, column), fmt.Sprintf(format, a...)})
+		}
+		if t.Serial != "" && s.Store.FindToken(t.Serial) != 0 {
+			at("serial", "another token has the serial %s", quoted(t.Serial))
+		}
+		if id := s.Store.FindSeed(t.Fingerprint); id != 0 {
+			at("secret", "token %v has this secret already; assign that one to several users instead", id)
+		}
+		next := authn.Incoming{Token: &t}
+		if row.User != "" {
+			o, err := s.ownerOnce(ctx, row.User, owners, people)
+			var p *Problem
+			switch {
+			case errors.As(err, &p) && p.Status < http.StatusInternalServerError:
+				at("user", "%s", p.Detail)
+			case err != nil:
+				return err
+			}
+			next.Owner = o
+		}
+		incoming = append(incoming, next)
+		return nil
+	})
+	if err == nil {
+		return incoming, places, nil
+	}
+	faults := rowErrors(err)
+	if len(faults) == 0 {
+		return nil, nil, s.problem(err)
+	}
+	for _, f := range faults {
+		where := fmt.Sprintf("line %d", f.Line)
+		if f.Column != "" {
+			where += ", column " + f.Column
+		}
+		places = append(places, Place{where, f.Err.Error()})
+	}
+	return nil, places, nil
+}
+
+func (s *Server) ownerOnce(ctx context.Context, name string, owners, people map[string]*authn.Owner) (*authn.Owner, error) {
+	if o := owners[name]; o != nil {
+		return o, nil
+	}
+	o, err := s.owner(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	who := o.Account.String()
+	if o.User != nil {
+		who = o.User.Directory + "\x00" + o.User.ID
+	}
+	if people[who] == nil {
+		people[who] = &o
+	}
+	owners[name] = people[who]
+	return owners[name], nil
+}
+
+// rowErrors gives the faults of a file out of a joined error; none when something else went wrong.
+func rowErrors(err error) (faults []*token.RowError) {
+	var one *token.RowError
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range joined.Unwrap() {
+			faults = append(faults, rowErrors(e)...)
+		}
+		return faults
+	}
+	if errors.As(err, &one) {
+		return []*token.RowError{one}
+	}
+	return nil
+}

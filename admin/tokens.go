@@ -1,0 +1,282 @@
+package admin
+
+import (
+	"context"
+	"encoding/base32"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"sekisho/authn"
+	"sekisho/token"
+)
+
+type tokenRef struct {
+	Token string `path:"token" maxLength:"128" doc:"serial, credential ID or ID"`
+}
+
+type tokenPage struct {
+	Body struct {
+		Tokens []Token `json:"tokens"`
+		Next   string  `json:"next,omitempty" doc:"give it as after for the next page; absent on the last one"`
+	}
+}
+
+// Enrolled is a new software token, its secret included: this answer alone shows it.
+type Enrolled struct {
+	Token  Token  `json:"token"`
+	URI    string `json:"uri" doc:"otpauth URI; holds the secret"`
+	Secret string `json:"secret" doc:"base32, for typing"`
+}
+
+// Done tells what an act left behind.
+type Done struct {
+	Seq    uint64 `json:"seq" doc:"of the event in the audit chain"`
+	Detail string `json:"detail"`
+}
+
+type doneReply struct{ Body Done }
+
+func done(e *authn.Event, err error) (*doneReply, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &doneReply{Done{e.Seq, e.Detail}}, nil
+}
+
+func (s *Server) tokenRoutes(api huma.API) {
+	huma.Get(api, "/api/v1/tokens", s.listTokens)
+	huma.Get(api, "/api/v1/tokens/{token}", s.showToken)
+	huma.Register(api, huma.Operation{
+		OperationID: "import-tokens", Method: http.MethodPost, Path: "/api/v1/tokens/import", MaxBodyBytes: 32 << 20,
+		Summary: "Bring the tokens of a seed file into the stock, all or none",
+	}, s.importTokens)
+	huma.Post(api, "/api/v1/tokens/{token}/assign", s.assign)
+	huma.Post(api, "/api/v1/tokens/{token}/confirm", s.confirm)
+	huma.Post(api, "/api/v1/tokens/{token}/revoke", s.revoke)
+	huma.Post(api, "/api/v1/users/{user}/tokens", s.enroll)
+}
+
+func (s *Server) listTokens(_ context.Context, in *struct {
+	After string `query:"after" doc:"ID of the last token of the page before"`
+	Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+	State string `query:"state" enum:"in stock,in use,expired,destroyed"`
+	Form  string `query:"form" enum:"software,hardware"`
+}) (*tokenPage, error) {
+	var after token.ID
+	if in.After != "" {
+		var err error
+		after, err = token.ParseID(in.After)
+		if err != nil {
+			return nil, newProblem(http.StatusUnprocessableEntity, "bad-input", err.Error())
+		}
+	}
+	now := s.Now()
+	page := &tokenPage{}
+	page.Body.Tokens = []Token{}
+	for {
+		batch := s.Store.Tokens(after, in.Limit)
+		for _, t := range batch {
+			after = t.ID
+			if in.State != "" && t.StateAt(now).String() != in.State || in.Form != "" && t.Form.String() != in.Form {
+				continue
+			}
+			page.Body.Tokens = append(page.Body.Tokens, s.withHolders(t))
+			if len(page.Body.Tokens) == in.Limit {
+				page.Body.Next = after.String()
+				return page, nil
+			}
+		}
+		if len(batch) < in.Limit {
+			return page, nil
+		}
+	}
+}
+
+func (s *Server) showToken(_ context.Context, in *tokenRef) (*struct{ Body Token }, error) {
+	t, err := s.token(in.Token)
+	if err != nil {
+		return nil, err
+	}
+	return &struct{ Body Token }{s.withHolders(t)}, nil
+}
+
+func (s *Server) withHolders(t *token.Token) Token {
+	v := viewToken(t, s.Now())
+	for _, id := range s.Store.Holders(t.ID) {
+		a := s.account(id)
+		if a == nil {
+			continue
+		}
+		if h := a.Assignment(t.ID); h != nil {
+			v.Holders = append(v.Holders, Holder{User: shown([]byte(a.Name)), Account: a.ID.String(), Standing: h.Standing.String(), Since: instant(h.Since)})
+		}
+	}
+	return v
+}
+
+func (s *Server) assign(ctx context.Context, in *struct {
+	tokenRef
+	Body struct {
+		User    string `json:"user" minLength:"1" maxLength:"253"`
+		Share   bool   `json:"share,omitempty" doc:"others who hold the token keep it"`
+		Pending bool   `json:"pending,omitempty" doc:"it opens nothing before its first right code"`
+	}
+}) (*doneReply, error) {
+	s.acts.Lock()
+	defer s.acts.Unlock()
+	t, err := s.token(in.Token)
+	if err != nil {
+		return nil, err
+	}
+	o, err := s.owner(ctx, in.Body.User)
+	if err != nil {
+		return nil, err
+	}
+	act := s.act(ctx)
+	return done(s.apply(ctx, authn.Keys{Accounts: []authn.AccountID{o.Account}, Tokens: []token.ID{t.ID}},
+		simple(func(h *authn.Held) (authn.Change, *authn.Refusal) {
+			return act.Assign(h, o, t.ID, in.Body.Share, in.Body.Pending)
+		})))
+}
+
+// holder is the one account that an act on a token means: the named user's, or the only one that is still held.
+func (s *Server) holder(ctx context.Context, t *token.Token, name string) (authn.Owner, error) {
+	if name != "" {
+		return s.owner(ctx, name)
+	}
+	holders := s.holders(t.ID)
+	switch len(holders) {
+	case 0:
+		return authn.Owner{}, newProblem(http.StatusConflict, "not-assigned", wordNotAssigned(t))
+	case 1:
+		return authn.Owner{Account: holders[0]}, nil
+	}
+	return authn.Owner{}, newProblem(http.StatusConflict, "several-holders", wordSeveralHolders(t, len(holders)))
+}
+
+// holders are the accounts that hold a token, revoked holds left out.
+func (s *Server) holders(id token.ID) []authn.AccountID {
+	return slices.DeleteFunc(slices.Clone(s.Store.Holders(id)), func(h authn.AccountID) bool {
+		a := s.account(h)
+		return a == nil || !a.Holds(id)
+	})
+}
+
+func (s *Server) confirm(ctx context.Context, in *struct {
+	tokenRef
+	Body struct {
+		Code authn.Secret `json:"code" doc:"what the token shows"`
+		User string       `json:"user,omitempty" maxLength:"253" doc:"needed when several hold the token"`
+	}
+}) (*doneReply, error) {
+	s.acts.Lock()
+	defer s.acts.Unlock()
+	t, err := s.token(in.Token)
+	if err != nil {
+		return nil, err
+	}
+	o, err := s.holder(ctx, t, in.Body.User)
+	if err != nil {
+		return nil, err
+	}
+	act := s.act(ctx)
+	return done(s.apply(ctx, authn.Keys{Accounts: []authn.AccountID{o.Account}, Tokens: []token.ID{t.ID}},
+		func(h *authn.Held) (authn.Change, *authn.Refusal, error) {
+			return act.Confirm(h, o, t.ID, func(t *token.Token) (token.Match, error) {
+				seed, err := s.Keys.OpenSeed(make([]byte, 0, token.MaxSeed), t.ID, t.Sealed)
+				if err != nil {
+					return token.Match{}, fmt.Errorf("opening the seed of token %v: %w", t.ID, err)
+				}
+				defer clear(seed)
+				code, _ := token.CleanCode(in.Body.Code.Reveal()) // what is no code misses
+				return t.Evaluate(seed, code, act.Now, token.LoginWindow), nil
+			})
+		}))
+}
+
+func (s *Server) revoke(ctx context.Context, in *struct {
+	tokenRef
+	Body struct {
+		User string `json:"user,omitempty" maxLength:"253" doc:"revoke it from this user only; absent: from everybody"`
+	}
+}) (*doneReply, error) {
+	s.acts.Lock()
+	defer s.acts.Unlock()
+	t, err := s.token(in.Token)
+	if err != nil {
+		return nil, err
+	}
+	holders := s.holders(t.ID)
+	from := holders
+	if in.Body.User != "" {
+		o, err := s.owner(ctx, in.Body.User)
+		if err != nil {
+			return nil, err
+		}
+		from = []authn.AccountID{o.Account}
+	}
+	others := 0
+	for _, id := range holders {
+		if !slices.Contains(from, id) {
+			others++
+		}
+	}
+	act := s.act(ctx)
+	return done(s.apply(ctx, authn.Keys{Accounts: from, Tokens: []token.ID{t.ID}},
+		simple(func(h *authn.Held) (authn.Change, *authn.Refusal) { return act.Revoke(h, t.ID, from, others) })))
+}
+
+func (s *Server) enroll(ctx context.Context, in *struct {
+	userRef
+	Body struct {
+		Name   string `json:"name,omitempty" maxLength:"128" doc:"what the owner calls the device"`
+		Digits int    `json:"digits,omitempty" enum:"6,8" default:"6"`
+	}
+}) (*struct{ Body Enrolled }, error) {
+	s.acts.Lock()
+	defer s.acts.Unlock()
+	o, err := s.owner(ctx, in.User)
+	if err != nil {
+		return nil, err
+	}
+	if o.User == nil {
+		return nil, newProblem(http.StatusNotFound, "unknown-user", wordUnknownUser(in.User))
+	}
+	seed := token.NewSeed(token.SeedSize)
+	defer clear(seed)
+	t := &token.Token{
+		ID: token.NewID(), Name: in.Body.Name, Form: token.Software, Mode: token.TOTP, Hash: token.SHA1,
+		Digits: uint8(in.Body.Digits), Period: 30, State: token.InStock, Last: token.NoStep, //nolint:gosec // 6 or 8
+	}
+	if err := s.seal(t, seed); err != nil {
+		return nil, s.problem(err)
+	}
+	if err := t.Check(); err != nil {
+		return nil, newProblem(http.StatusUnprocessableEntity, "bad-input", err.Error())
+	}
+	act := s.act(ctx)
+	_, err = s.apply(ctx, authn.Keys{Accounts: []authn.AccountID{o.Account}, Tokens: []token.ID{t.ID}},
+		simple(func(h *authn.Held) (authn.Change, *authn.Refusal) { return act.Enroll(h, o, t) }))
+	if err != nil {
+		return nil, err
+	}
+	v := viewToken(t, act.Now)
+	v.State = token.InUse.String()
+	return &struct{ Body Enrolled }{Enrolled{
+		Token:  v,
+		URI:    token.FormatURI(t, seed, s.Issuer, o.User.Name),
+		Secret: base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(seed),
+	}}, nil
+}
+
+func (s *Server) seal(t *token.Token, seed []byte) error {
+	sealed, err := s.Keys.SealSeed(t.ID, seed)
+	if err != nil {
+		return fmt.Errorf("sealing the seed of token %v: %w", t.ID, err)
+	}
+	t.Sealed, t.Fingerprint = sealed, s.Keys.Fingerprint(seed)
+	return nil
+}

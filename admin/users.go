@@ -1,0 +1,108 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"sekisho/authn"
+)
+
+type userRef struct {
+	User string `path:"user" maxLength:"253" doc:"any spelling the directory knows, or an account ID"`
+}
+
+func (s *Server) userRoutes(api huma.API) {
+	huma.Get(api, "/api/v1/users/{user}", s.showUser)
+	huma.Put(api, "/api/v1/users/{user}/pin", s.setPIN)
+	huma.Post(api, "/api/v1/users/{user}/unlock", s.unlock)
+}
+
+func (s *Server) showUser(ctx context.Context, in *userRef) (*struct{ Body User }, error) {
+	o, err := s.owner(ctx, in.User)
+	if err != nil {
+		return nil, err
+	}
+	v := User{Tokens: []UserToken{}}
+	if u := o.User; u != nil {
+		v.Name, v.Directory, v.ID, v.DN, v.Groups = shown([]byte(u.Name)), u.Directory, shown([]byte(u.ID)), shown([]byte(u.DN)), u.Groups
+		if u.Barred != 0 {
+			v.Barred = u.Barred.String()
+		}
+	}
+	a := s.account(o.Account)
+	if a == nil {
+		return &struct{ Body User }{v}, nil
+	}
+	now := s.Now()
+	v.Account, v.PIN, v.Locks = a.ID.String(), !a.PIN.IsZero(), locks(&a.Guard, now)
+	if o.User == nil {
+		v.Name, v.Directory = shown([]byte(a.Name)), a.Directory
+	}
+	for _, as := range a.Assignments {
+		t, err := s.token(as.Token.String())
+		var p *Problem
+		if errors.As(err, &p) && p.Status == http.StatusNotFound {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		v.Tokens = append(v.Tokens, UserToken{Token: viewToken(t, now), Standing: as.Standing.String(), Since: instant(as.Since)})
+	}
+	return &struct{ Body User }{v}, nil
+}
+
+func (s *Server) setPIN(ctx context.Context, in *struct {
+	userRef
+	Body struct {
+		PIN authn.Secret `json:"pin"`
+	}
+}) (*doneReply, error) {
+	s.acts.Lock()
+	defer s.acts.Unlock()
+	o, err := s.owner(ctx, in.User)
+	if err != nil {
+		return nil, err
+	}
+	name := ""
+	if o.User != nil {
+		name = o.User.Name
+	}
+	pin := in.Body.PIN.Reveal()
+	if err := authn.CheckPIN(string(pin), name, authn.MinPIN, authn.MaxPIN); err != nil {
+		return nil, newProblem(http.StatusUnprocessableEntity, "weak-pin", capital(err.Error()))
+	}
+	hash, err := authn.HashPIN(s.Keys.Derive(authn.PINPurpose), o.Account, pin)
+	if err != nil {
+		return nil, s.problem(err)
+	}
+	act := s.act(ctx)
+	return done(s.apply(ctx, authn.Keys{Accounts: []authn.AccountID{o.Account}},
+		simple(func(h *authn.Held) (authn.Change, *authn.Refusal) { return act.SetPIN(h, o, hash) })))
+}
+
+func (s *Server) unlock(ctx context.Context, in *userRef) (*doneReply, error) {
+	s.acts.Lock()
+	defer s.acts.Unlock()
+	o, err := s.owner(ctx, in.User)
+	if err != nil {
+		return nil, err
+	}
+	if s.account(o.Account) == nil {
+		o.User = nil // there is nothing to unlock, and no reason to make an account
+	}
+	act := s.act(ctx)
+	return done(s.apply(ctx, authn.Keys{Accounts: []authn.AccountID{o.Account}},
+		simple(func(h *authn.Held) (authn.Change, *authn.Refusal) { return act.Unlock(h, o) })))
+}
+
+// capital makes a sentence of an error's text.
+func capital(s string) string {
+	if s == "" {
+		return s
+	}
+	return string(s[0]&^0x20) + s[1:] + "."
+}

@@ -1,0 +1,70 @@
+package admin
+
+import (
+	"fmt"
+
+	"sekisho/token"
+)
+
+// Every sentence that the API says to people, the refusals of authn's rules apart.
+const (
+	wordFault          = "The service met a fault; its log has the details."
+	wordBusy           = "Too much waits to be written; try again in a moment."
+	wordNotSaved       = "The change was not saved; the service's log has the reason."
+	wordUnknownOutcome = "The call ended before the change was confirmed; look at what is there before trying again."
+	wordDirectoryDown  = "The directory does not answer, so nobody can be looked up; its log lines have the reason."
+	wordEventsFailed   = "The events could not be read; the service's log has the reason."
+	wordClockFine      = "The clock is not in doubt; there is nothing to accept."
+)
+
+func wordNotOperator(p Peer) string {
+	return fmt.Sprintf("%s (uid %d) may not operate this service; root, the service's own user and those in admin.operators may.", p.Name, p.UID)
+}
+
+func wordUnknownUser(name string) string {
+	return fmt.Sprintf("The directory knows no user %s; check the spelling.", quoted(name))
+}
+
+func wordAmbiguousUser(name string) string {
+	return fmt.Sprintf("The name %s fits more than one user of the directory; use a more exact one.", quoted(name))
+}
+
+func wordUnknownToken(ref string) string {
+	return fmt.Sprintf("There is no token %s; 'sekisho token list' shows serials and IDs.", quoted(ref))
+}
+
+func wordUnknownClient(name string) string {
+	return fmt.Sprintf("The configuration has no client %s; 'sekisho client list' shows them.", quoted(name))
+}
+
+func wordNotRatcheted(name string) string {
+	return fmt.Sprintf("Client %s is not held to Message-Authenticator by a ratchet; what its configuration says applies.", quoted(name))
+}
+
+func wordUnknownReason(code string) string {
+	return fmt.Sprintf("There is no reason %s; the events show the codes.", quoted(code))
+}
+
+const wordEmptyFile = "The file holds no tokens."
+
+func wordBadFile(faults int) string {
+	if faults > maxPlaces {
+		return fmt.Sprintf("Nothing was imported: the file has %d faults, of which the first %d are listed.", faults, maxPlaces)
+	}
+	return fmt.Sprintf("Nothing was imported: the file has %d fault(s).", faults)
+}
+
+func wordNotAssigned(t *token.Token) string {
+	return fmt.Sprintf("Nobody holds token %s; assign it first.", label(t))
+}
+
+func wordSeveralHolders(t *token.Token, n int) string {
+	return fmt.Sprintf("%d users hold token %s; say which one with --user.", n, label(t))
+}
+
+func label(t *token.Token) string {
+	if t.Serial != "" {
+		return t.Serial
+	}
+	return t.ID.String()
+}
