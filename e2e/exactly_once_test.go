@@ -1,0 +1,241 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"layeh.com/radius"
+
+	"sekisho/internal/testenv"
+	"sekisho/token"
+)
+
+// full is n in `make proof` and small otherwise, said aloud.
+func full(t *testing.T, n, small int) int {
+	t.Helper()
+	if os.Getenv("SEKISHO_PROOF") == "1" {
+		return n
+	}
+	t.Logf("short form: %d of %d", small, n)
+	return small
+}
+
+func users(n int) []string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprintf("user%06d", i)
+	}
+	return names
+}
+
+// TestEachCodeOnce sends every code 64 times at once, each time as a request of its own: one accept a code, whatever the
+// order. A code is a (token, step) here: one event-based token gives one code.
+func TestEachCodeOnce(t *testing.T) {
+	codes := full(t, 1000, 150)
+	s := newSite(t, siteOptions{})
+	s.start()
+	keys := newKeys(t, token.HOTP, "H", codes)
+	s.load(keys, users(codes))
+	accepts := make([]atomic.Int32, codes)
+	var silent atomic.Int32
+	each(64, codes, func(i int) {
+		var wg sync.WaitGroup
+		for range 64 {
+			wg.Go(func() {
+				a, err := s.gw().login(context.Background(), fmt.Sprintf("user%06d", i), keys[i].code(0), nil)
+				switch {
+				case err != nil:
+					silent.Add(1)
+				case a.code == radius.CodeAccessAccept:
+					accepts[i].Add(1)
+				}
+			})
+		}
+		wg.Wait()
+	})
+	total := 0
+	for i := range accepts {
+		n := int(accepts[i].Load())
+		total += n
+		if n != 1 {
+			t.Errorf("code %d was accepted %d times", i, n)
+		}
+	}
+	t.Logf("%d codes x 64: %d accepts, %d requests without an answer", codes, total, silent.Load())
+}
+
+// TestSharedTokenOnce sends every code of one token through the names of the eight people who share it.
+func TestSharedTokenOnce(t *testing.T) {
+	codes := full(t, 1000, 150)
+	s := newSite(t, siteOptions{})
+	s.start()
+	k := newKeys(t, token.HOTP, "S", 1)[0]
+	names := users(8)
+	s.load([]*key{k}, names[:1])
+	for _, n := range names[1:] {
+		s.cli("token", "assign", k.serial, n, "--share", "--create")
+	}
+	accepted := 0
+	for step := range codes {
+		var n atomic.Int32
+		each(8, 8, func(i int) {
+			a, err := s.gw().login(context.Background(), names[i], k.code(int64(step)), nil)
+			if err == nil && a.code == radius.CodeAccessAccept {
+				n.Add(1)
+			}
+		})
+		if n.Load() != 1 {
+			t.Fatalf("step %d: %d accepts through 8 names, want 1", step, n.Load())
+		}
+		accepted++
+	}
+	t.Logf("one token, 8 names, %d codes: %d accepts", codes, accepted)
+}
+
+// ledger is what the clients of a server saw, kept outside of it: which (token, step) got an Accept.
+type ledger struct {
+	mu       sync.Mutex
+	accepted map[[2]int64]int
+}
+
+func (l *ledger) note(tok int, step int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.accepted == nil {
+		l.accepted = make(map[[2]int64]int)
+	}
+	l.accepted[[2]int64{int64(tok), step}]++
+}
+
+// TestKill ends the server with SIGKILL in the middle of its work, again and again. Every code that was ever accepted is
+// sent once more after the next start: no step passes twice, and no accept that a client saw is forgotten.
+func TestKill(t *testing.T) {
+	kills := full(t, 200, 12)
+	const tokens = 24
+	s := newSite(t, siteOptions{})
+	s.start()
+	keys := newKeys(t, token.HOTP, "K", tokens)
+	names := users(tokens)
+	s.load(keys, names)
+	var led ledger
+	next := make([]int64, tokens)
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 1))
+	for kill := range kills {
+		ctx, cancel := context.WithCancel(context.Background())
+		var wg sync.WaitGroup
+		for i := range tokens {
+			wg.Go(func() {
+				gw := s.gw()
+				gw.retry, gw.tries = 300*time.Millisecond, 2
+				for ctx.Err() == nil {
+					step := next[i]
+					a, err := gw.login(ctx, names[i], keys[i].code(step), nil)
+					if err != nil {
+						return // unknown: the next round asks
+					}
+					if a.code == radius.CodeAccessAccept {
+						led.note(i, step)
+					}
+					next[i]++
+				}
+			})
+		}
+		time.Sleep(time.Duration(20+rng.IntN(200)) * time.Millisecond)
+		s.kill()
+		cancel()
+		wg.Wait()
+		if err := s.tryStart(20 * time.Second); err != nil {
+			t.Fatalf("after kill %d: %v", kill+1, err)
+		}
+		// What was accepted before must be refused now, also the one whose answer may have been lost.
+		for i := range tokens {
+			for step := max(0, next[i]-2); step < next[i]; step++ {
+				a, err := s.gw().login(context.Background(), names[i], keys[i].code(step), nil)
+				if err == nil && a.code == radius.CodeAccessAccept {
+					led.note(i, step)
+					t.Errorf("kill %d: step %d of token %d was accepted again", kill+1, step, i)
+				}
+			}
+			next[i]++ // the step in flight at the kill is unknown; its code is not used again
+		}
+	}
+	total := 0
+	for k, n := range led.accepted {
+		total += n
+		if n != 1 {
+			t.Errorf("token %d step %d: %d accepts", k[0], k[1], n)
+		}
+	}
+	// Every accept a client saw stands in the chain, exactly once.
+	chained := map[string]int{}
+	for _, l := range s.logins("--all", "--verdict", "accept") {
+		chained[fmt.Sprintf("%s/%d", l.User, l.Step)]++
+	}
+	for k := range led.accepted {
+		if n := chained[fmt.Sprintf("%s/%d", names[k[0]], k[1])]; n != 1 {
+			t.Errorf("the accept of token %d step %d stands %d times in the chain", k[0], k[1], n)
+		}
+	}
+	t.Logf("%d kills, %d accepts seen by clients, %d in the chain", kills, total, len(chained))
+}
+
+// TestLossyRelay sends logins through a relay that loses, repeats and reorders datagrams both ways. A true retransmission
+// is never refused, and no code passes twice.
+func TestLossyRelay(t *testing.T) {
+	logins := full(t, 10_000, 600)
+	const tokens = 200
+	s := newSite(t, siteOptions{})
+	s.start()
+	keys := newKeys(t, token.HOTP, "L", tokens)
+	names := users(tokens)
+	s.load(keys, names)
+	relay := testenv.Relay(t, s.gw().addr, testenv.RelayOptions{Seed: 1, Drop: 10, Duplicate: 5, Reorder: 5})
+	var next [tokens]int64
+	var locks [tokens]sync.Mutex
+	var wrong, silent, accepts, resent atomic.Int64
+	var led ledger
+	each(32, logins, func(i int) {
+		k := i % tokens
+		locks[k].Lock()
+		defer locks[k].Unlock()
+		step := next[k]
+		next[k]++
+		gw := s.gw()
+		gw.addr, gw.retry, gw.tries = relay, 250*time.Millisecond, 40
+		a, err := gw.login(context.Background(), names[k], keys[k].code(step), nil)
+		resent.Add(int64(a.sent - 1))
+		switch {
+		case err != nil:
+			silent.Add(1)
+		case a.code == radius.CodeAccessAccept:
+			accepts.Add(1)
+			led.note(k, step)
+		default:
+			wrong.Add(1)
+		}
+	})
+	if wrong.Load() != 0 || silent.Load() != 0 {
+		t.Errorf("%d true retransmissions refused, %d never answered", wrong.Load(), silent.Load())
+	}
+	for k, n := range led.accepted {
+		if n != 1 {
+			t.Errorf("token %d step %d: %d accepts", k[0], k[1], n)
+		}
+	}
+	// A second request of its own with the same code is refused, whatever the relay did.
+	for k := range 20 {
+		a, err := s.gw().login(context.Background(), names[k], keys[k].code(next[k]-1), nil)
+		if err != nil || a.code != radius.CodeAccessReject {
+			t.Errorf("a used code of token %d: %v %v", k, a.code, err)
+		}
+	}
+	t.Logf("%d logins, %d accepted, %d datagrams repeated by the client", logins, accepts.Load(), resent.Load())
+}
