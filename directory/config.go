@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -34,9 +35,7 @@ type LDAPConfig struct {
 	// BindDN and its password sign in for searches; the account needs to read the attributes named below and nothing else.
 	// Default: anonymous searches.
 	BindDN       string       `yaml:"bind_dn"`
-	BindPassword authn.Secret `yaml:"bind_password"`
-	// BindPasswordFile holds the password instead, in its first line. A file that everybody may read is refused.
-	BindPasswordFile string `yaml:"bind_password_file"`
+	BindPassword authn.Secret `yaml:"bind_password"` // bind_password_file names a file that holds it
 
 	// BaseDN is where the search for users begins; everything below belongs to it. Required.
 	BaseDN string `yaml:"base_dn"`
@@ -126,18 +125,45 @@ func orDefault[T comparable](v, def T) T {
 	return v
 }
 
-// Check reads the files the config names and reports everything that is wrong with it, one error per fault, joined. Each
-// begins with the key it is about.
-func (c LDAPConfig) Check() error {
-	_, err := c.settle()
-	return err
+// Fault is one thing that is wrong with a config.
+type Fault struct {
+	Key     string // relative to the config, such as urls[1]
+	Problem string // what is wrong, one clause
+	Advice  string // what to do about it
+}
+
+// Faults is everything that is wrong with a config.
+type Faults []Fault
+
+// Error gives all faults, one a line.
+func (fs Faults) Error() string {
+	lines := make([]string, len(fs))
+	for i, f := range fs {
+		lines[i] = f.Key + ": " + f.Problem + "; " + f.Advice
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (fs *Faults) add(key, problem, advice string) { *fs = append(*fs, Fault{key, problem, advice}) }
+
+// err is nil for no faults; a Faults of length 0 in an error would not be.
+func (fs Faults) err() error {
+	if len(fs) == 0 {
+		return nil
+	}
+	return fs
+}
+
+// Check reads the files the config names and gives everything that is wrong with it.
+func (c LDAPConfig) Check() Faults {
+	_, faults := c.settle()
+	return faults
 }
 
 // settled is a config that passed every check, in the form in which connections need it.
 type settled struct {
 	LDAPConfig
 	servers   []server
-	password  authn.Secret
 	nameAttrs []string // the attributes that UserFilter compares with the typed name
 }
 
@@ -150,88 +176,85 @@ type server struct {
 }
 
 // settle checks everything and gives what a connection needs.
-func (c LDAPConfig) settle() (settled, error) {
+func (c LDAPConfig) settle() (settled, Faults) {
 	c = c.withDefaults()
 	s := settled{LDAPConfig: c}
-	var faults []error
-	fault := func(key, format string, a ...any) {
-		faults = append(faults, fmt.Errorf(key+": "+format, a...))
-	}
+	var faults Faults
 
 	roots, err := loadCA(c.CAFile)
 	if err != nil {
-		fault("ca_file", "%w", err)
+		faults.add("ca_file", err.Error(), "name a PEM file with the certificate that signed the server's")
 	}
 	if len(c.URLs) == 0 {
-		fault("urls", "no server is named; write ldaps://HOST or ldap://HOST with starttls: true")
+		faults.add("urls", "no server is named", "write ldaps://HOST, or ldap://HOST with starttls: true")
 	}
 	for i, u := range c.URLs {
-		srv, err := c.server(u, roots)
-		if err != nil {
-			fault(fmt.Sprintf("urls[%d]", i), "%w", err)
+		srv, problem, advice := c.server(u, roots)
+		if problem != "" {
+			faults.add(fmt.Sprintf("urls[%d]", i), problem, advice)
 		}
 		s.servers = append(s.servers, srv)
 	}
 
-	if s.password, err = c.bindPassword(); err != nil {
-		fault("bind_password_file", "%w", err)
-	} else if (c.BindDN == "") != (s.password.Len() == 0) {
-		fault("bind_dn", "name and password of the service account belong together: give both, or neither for anonymous searches")
+	if (c.BindDN == "") != (c.BindPassword.Len() == 0) {
+		faults.add("bind_dn", "name and password of the service account belong together",
+			"give bind_dn and bind_password_file, or neither for anonymous searches")
 	}
 	for _, d := range []struct{ key, dn string }{{"base_dn", c.BaseDN}, {"bind_dn", c.BindDN}, {"group_base_dn", c.GroupBaseDN}} {
+		// Active Directory also signs in user@domain and DOMAIN\user.
 		if _, err := ldap.ParseDN(d.dn); err != nil && (d.key != "bind_dn" || !strings.ContainsAny(d.dn, `@\`)) {
-			fault(d.key, "%q is not a DN such as ou=people,dc=example,dc=com", d.dn)
+			faults.add(d.key, strconv.Quote(d.dn)+" is not a DN", "write it like ou=people,dc=example,dc=com")
 		}
 	}
 	if c.BaseDN == "" {
-		fault("base_dn", "it is missing; name the entry below which the users are")
+		faults.add("base_dn", "it is missing", "name the entry below which the users are")
 	}
 
 	if s.nameAttrs, err = filterAttributes(c.UserFilter); err != nil {
-		fault("user_filter", "%w", err)
+		faults.add("user_filter", err.Error(), "write it like (uid=%s) or (&(objectCategory=person)(sAMAccountName=%s))")
 	}
 	for _, a := range []struct{ key, name string }{{"name_attribute", c.NameAttribute}, {"id_attribute", c.IDAttribute},
 		{"group_attribute", c.GroupAttribute}, {"member_attribute", c.MemberAttribute}} {
 		if !attributeName.MatchString(a.name) {
-			fault(a.key, "%q is not the name of an attribute", a.name)
+			faults.add(a.key, strconv.Quote(a.name)+" is not the name of an attribute", "write one name, such as uid")
 		}
 	}
 
-	inRange(fault, "group_depth", c.GroupDepth, 1, 50)
-	inRange(fault, "connect_timeout", c.ConnectTimeout, 10*time.Millisecond, 10*time.Second)
-	inRange(fault, "timeout", c.Timeout, 10*time.Millisecond, 30*time.Second)
-	inRange(fault, "search_connections", c.SearchConnections, 1, 256)
-	inRange(fault, "bind_connections", c.BindConnections, 1, 256)
-	inRange(fault, "max_answer", c.MaxAnswer, 16<<10, 16<<20)
-	inRange(fault, "failure_limit", c.FailureLimit, -1, 1000)
-	inRange(fault, "cache", c.Cache, time.Second, 300*time.Second)
-	return s, errors.Join(faults...)
+	inRange(&faults, "group_depth", c.GroupDepth, 1, 50)
+	inRange(&faults, "connect_timeout", c.ConnectTimeout, 10*time.Millisecond, 10*time.Second)
+	inRange(&faults, "timeout", c.Timeout, 10*time.Millisecond, 30*time.Second)
+	inRange(&faults, "search_connections", c.SearchConnections, 1, 256)
+	inRange(&faults, "bind_connections", c.BindConnections, 1, 256)
+	inRange(&faults, "max_answer", c.MaxAnswer, 16<<10, 16<<20)
+	inRange(&faults, "failure_limit", c.FailureLimit, -1, 1000)
+	inRange(&faults, "cache", c.Cache, time.Second, 300*time.Second)
+	return s, faults
 }
 
-func inRange[T int | time.Duration](fault func(string, string, ...any), key string, v, least, most T) {
+func inRange[T int | time.Duration](faults *Faults, key string, v, least, most T) {
 	if v < least || v > most {
-		fault(key, "%v is out of range; take %v to %v", v, least, most)
+		faults.add(key, fmt.Sprintf("%v is out of range", v), fmt.Sprintf("give %v to %v, or leave it out", least, most))
 	}
 }
 
-// server reads one URL.
-func (c LDAPConfig) server(raw string, roots *x509.CertPool) (server, error) {
+// server reads one URL; problem is empty when it can be used.
+func (c LDAPConfig) server(raw string, roots *x509.CertPool) (s server, problem, advice string) {
 	u, err := url.Parse(raw)
 	if err != nil || u.Hostname() == "" || (u.Scheme != "ldap" && u.Scheme != "ldaps") ||
 		strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil {
-		return server{}, errors.New("not a server; write ldaps://HOST[:PORT] or ldap://HOST[:PORT]")
+		return s, "it is not the URL of a server", "write ldaps://HOST[:PORT] or ldap://HOST[:PORT] and nothing after it"
 	}
 	host, port := u.Hostname(), u.Port()
 	secure := &tls.Config{RootCAs: roots, ServerName: orDefault(c.ServerName, host), MinVersion: tls.VersionTLS12}
 	switch {
 	case u.Scheme == "ldaps":
-		return server{url: raw, address: net.JoinHostPort(host, orDefault(port, "636")), tls: secure, atOnce: true}, nil
+		return server{url: raw, address: net.JoinHostPort(host, orDefault(port, "636")), tls: secure, atOnce: true}, "", ""
 	case c.StartTLS:
-		return server{url: raw, address: net.JoinHostPort(host, orDefault(port, "389")), tls: secure}, nil
+		return server{url: raw, address: net.JoinHostPort(host, orDefault(port, "389")), tls: secure}, "", ""
 	case isLoopback(host):
-		return server{url: raw, address: net.JoinHostPort(host, orDefault(port, "389"))}, nil
+		return server{url: raw, address: net.JoinHostPort(host, orDefault(port, "389"))}, "", ""
 	}
-	return server{}, errors.New("passwords would travel in the clear; use ldaps:// or set starttls: true")
+	return s, "passwords would travel in the clear", "write ldaps:// or set starttls: true"
 }
 
 func isLoopback(host string) bool {
@@ -254,38 +277,6 @@ func loadCA(file string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-func (c LDAPConfig) bindPassword() (authn.Secret, error) {
-	if c.BindPasswordFile == "" {
-		return c.BindPassword, nil
-	}
-	if c.BindPassword.Len() > 0 {
-		return authn.Secret{}, errors.New("bind_password is given too; keep one of them")
-	}
-	text, err := readPrivate(c.BindPasswordFile, 64<<10)
-	if err != nil {
-		return authn.Secret{}, err
-	}
-	line, _, _ := strings.Cut(string(text), "\n")
-	return authn.NewSecret([]byte(strings.TrimSuffix(line, "\r"))), nil
-}
-
-// readPrivate reads a file that holds secrets. Files that everybody may read or write are refused.
-func readPrivate(file string, most int64) ([]byte, error) {
-	st, err := os.Stat(file)
-	if err != nil {
-		return nil, err
-	}
-	switch {
-	case !st.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is not a file", file)
-	case st.Mode().Perm()&0o006 != 0:
-		return nil, fmt.Errorf("%s is open to everybody (mode %04o); run: chmod 640 %[1]s", file, st.Mode().Perm())
-	case st.Size() > most:
-		return nil, fmt.Errorf("%s has %d octets, more than the %d it may have", file, st.Size(), most)
-	}
-	return os.ReadFile(file)
-}
-
 var (
 	attributeName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]*$`)
 	nameEquals    = regexp.MustCompile(`\(([A-Za-z][A-Za-z0-9-]*)=%s\)`)
@@ -296,10 +287,10 @@ func filterAttributes(filter string) ([]string, error) {
 	found := nameEquals.FindAllStringSubmatch(filter, -1)
 	switch {
 	case len(found) == 0 || len(found) != strings.Count(filter, "%"):
-		return nil, errors.New("the typed name has to stand in it as a whole value, as in (uid=%s), and no other % may")
+		return nil, errors.New("%s has to stand in it, as a whole value, and no other % may")
 	}
 	if _, err := ldap.CompileFilter(userFilter(filter, "x")); err != nil {
-		return nil, fmt.Errorf("not an LDAP filter: %w", err)
+		return nil, fmt.Errorf("it is not an LDAP filter: %w", err)
 	}
 	attrs := make([]string, len(found))
 	for i, f := range found {

@@ -150,7 +150,7 @@ func (d *dialer) dialService(ctx context.Context) (*conn, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, d.Timeout)
 	defer cancel()
-	err = c.within(ctx, func() error { return c.Bind(d.BindDN, string(d.password.Reveal())) })
+	err = c.within(ctx, func() error { return c.Bind(d.BindDN, string(d.BindPassword.Reveal())) })
 	if err != nil {
 		c.drop()
 		d.avoid(c)

@@ -1,20 +1,18 @@
 package directory
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"net/mail"
+	"os"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/goccy/go-yaml"
-	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
+	"unicode/utf8"
 
 	"sekisho/authn"
+	"sekisho/internal/conf"
 )
 
 // FileConfig names the file of a file directory.
@@ -29,13 +27,18 @@ const (
 	maxFileOctets = 4 << 20
 )
 
+// fileContent is the file.
+type fileContent struct {
+	Users []fileUser `yaml:"users"`
+}
+
 // fileUser is a user as the file has them.
 type fileUser struct {
 	Name     string   `yaml:"name"`
 	ID       string   `yaml:"id"`       // default: the name; then a new name makes a new person
 	Password string   `yaml:"password"` // argon2id in PHC form; empty: no password opens
 	Groups   []string `yaml:"groups"`
-	Mail     string   `yaml:"mail"`
+	Mail     string   `yaml:"mail"` // for notices
 	Disabled bool     `yaml:"disabled"`
 }
 
@@ -49,124 +52,102 @@ type File struct {
 
 var _ authn.Directory = (*File)(nil)
 
-// Check reads the file and reports its faults as OpenFile does.
-func (c FileConfig) Check() error {
-	_, err := OpenFile("", c)
-	return err
+// Check reads the file and gives what is wrong with it; faults inside the file come as one, with their places.
+func (c FileConfig) Check() Faults {
+	if _, err := OpenFile("", c); err != nil {
+		return Faults{{"file", err.Error(), "mend it and try again"}}
+	}
+	return nil
 }
 
-// OpenFile reads a directory file; name is what [authn.User].Directory will say. All faults are reported at once, each
-// with file, line and column.
+// OpenFile reads a directory file; name is what [authn.User].Directory will say. All faults of the file are reported at
+// once, each with line, column and what to do.
 func OpenFile(name string, c FileConfig) (*File, error) {
 	if c.File == "" {
-		return nil, errors.New("file: it is missing; name the YAML file with the users")
+		return nil, errors.New("no file is named")
 	}
-	text, err := readPrivate(c.File, maxFileOctets)
+	text, err := readPrivate(c.File)
 	if err != nil {
-		return nil, fmt.Errorf("file: %w", err)
+		return nil, fmt.Errorf("reading users: %w", err)
 	}
 	return parseFile(name, c.File, text)
 }
 
+// readPrivate reads a file that everybody else may neither read nor write.
+func readPrivate(file string) ([]byte, error) {
+	st, err := os.Stat(file)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case !st.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is not a file", file)
+	case st.Mode().Perm()&0o006 != 0:
+		return nil, fmt.Errorf("%s is open to everybody (mode %04o); run: chmod 640 %[1]s", file, st.Mode().Perm())
+	case st.Size() > maxFileOctets:
+		return nil, fmt.Errorf("%s has %d octets, more than the %d it may have", file, st.Size(), maxFileOctets)
+	}
+	return os.ReadFile(file)
+}
+
 // parseFile reads the text of a directory file.
 func parseFile(name, path string, text []byte) (*File, error) {
-	// The parser's own messages show the lines around a fault, which may hold a hash; so only place and message are taken.
-	tree, err := parser.ParseBytes(text, 0)
-	if err != nil {
-		return nil, yamlFault(path, err)
-	}
-	var content struct {
-		Users []fileUser `yaml:"users"`
-	}
-	err = yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&content)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, yamlFault(path, err)
-	}
-	if len(content.Users) > maxFileUsers {
-		return nil, fmt.Errorf("%s: %d users; a file directory takes %d, more belong into LDAP", path, len(content.Users), maxFileUsers)
+	var content fileContent
+	doc := conf.Parse(&content, path, text)
+	if n := len(content.Users); n > maxFileUsers {
+		doc.Fault("users", fmt.Sprintf("there are %d users, more than the %d a file may have", n, maxFileUsers), "use LDAP for so many")
+		return nil, doc.Err()
 	}
 	f := &File{name: name, byName: make(map[string]*authn.User), hashes: make(map[string]passwordHash)}
-	var faults []error
 	for i, fu := range content.Users {
-		for _, fault := range f.add(fu) {
-			faults = append(faults, fmt.Errorf("%s: users[%d]: %w", placeOf(path, tree, i, fault.key), i, fault.err))
-		}
+		f.add(fu, func(key, problem, advice string) { doc.Fault(fmt.Sprintf("users[%d].%s", i, key), problem, advice) })
 	}
-	if err := errors.Join(faults...); err != nil {
+	if err := doc.Err(); err != nil {
 		return nil, err
 	}
 	return f, nil
 }
 
-// fileFault is what is wrong with one key of a user.
-type fileFault struct {
-	key string
-	err error
-}
-
-func (f *File) add(fu fileUser) (faults []fileFault) {
-	fault := func(key string, err error) { faults = append(faults, fileFault{key, err}) }
-
+// add takes a user in, or says what is wrong with them.
+func (f *File) add(fu fileUser, fault func(key, problem, advice string)) {
 	folded, err := foldName([]byte(fu.Name))
 	if err != nil {
 		_, why, _ := strings.Cut(err.Error(), ": ")
-		fault("name", errors.New(why))
-		return faults
+		fault("name", why, "give the name that the person types")
+		return
 	}
 	key := foldCase(folded)
 	if f.byName[key] != nil {
-		fault("name", errors.New("another user has the same name; names are compared without case and width"))
+		fault("name", "another user has the same name", "give each their own; case and width of letters make no difference")
 	}
 	id := orDefault(fu.ID, key)
-	if len(id) > maxID && fu.ID != "" {
-		fault("id", fmt.Errorf("it has more than %d octets", maxID))
+	if len(fu.ID) > maxID || !utf8.ValidString(fu.ID) {
+		fault("id", fmt.Sprintf("it is not text of at most %d octets", maxID), "shorten it")
 	}
 	if _, taken := f.hashes[id]; taken {
-		fault("id", errors.New("another user has the same id; an id belongs to one person for ever"))
+		fault("id", "another user has the same id", "give each their own; tokens belong to the id, not to the name")
 	}
 	var hash passwordHash
 	if fu.Password != "" {
 		if hash, err = parseHash(fu.Password); err != nil {
-			fault("password", err)
+			fault("password", err.Error(), "make one with the argon2 program or another that writes PHC strings")
 		}
+	}
+	if _, err := mail.ParseAddress(fu.Mail); fu.Mail != "" && err != nil {
+		fault("mail", "it is not a mail address", "write it like alice@example.com")
 	}
 	u := &authn.User{Directory: f.name, ID: id, Name: strings.TrimSpace(fu.Name)}
 	for _, g := range fu.Groups {
-		if g = FoldGroup(g); g != "" && !slices.Contains(u.Groups, g) {
+		if g = FoldGroup(g); g != "" {
 			u.Groups = append(u.Groups, g)
 		}
 	}
 	slices.Sort(u.Groups)
+	u.Groups = slices.Compact(u.Groups)
 	if fu.Disabled {
 		u.Barred = authn.UserDisabled
 	}
 	f.byName[key], f.hashes[id] = u, hash
-	return faults
-}
-
-// yamlFault gives place and message of a fault that the YAML library found, without the lines around it.
-func yamlFault(path string, err error) error {
-	var fault yaml.Error
-	if errors.As(err, &fault) && fault.GetToken() != nil && fault.GetToken().Position != nil {
-		at := fault.GetToken().Position
-		return fmt.Errorf("%s:%d:%d: %s", path, at.Line, at.Column, fault.GetMessage())
-	}
-	return fmt.Errorf("%s: not YAML that can be read", path)
-}
-
-// placeOf finds where a key of a user stands, or the user where the key is missing.
-func placeOf(path string, tree *ast.File, user int, key string) string {
-	for _, at := range []string{fmt.Sprintf("$.users[%d].%s", user, key), fmt.Sprintf("$.users[%d]", user)} {
-		p, err := yaml.PathString(at)
-		if err != nil {
-			continue
-		}
-		if node, err := p.FilterFile(tree); err == nil && node != nil && node.GetToken() != nil {
-			pos := node.GetToken().Position
-			return fmt.Sprintf("%s:%d:%d", path, pos.Line, pos.Column)
-		}
-	}
-	return path
 }
 
 // Peek answers always for users of the file. The user is shared: nobody may change it.

@@ -38,8 +38,8 @@ var _ authn.Directory = (*LDAP)(nil)
 // OpenLDAP prepares a directory; name is what [authn.User].Directory will say. Faults of the config are reported as by
 // [LDAPConfig.Check]. The server is not waited for: it may be down when Sekisho starts.
 func OpenLDAP(name string, c LDAPConfig) (*LDAP, error) {
-	s, err := c.settle()
-	if err != nil {
+	s, faults := c.settle()
+	if err := faults.err(); err != nil {
 		return nil, fmt.Errorf("opening directory %s: %w", name, err)
 	}
 	l := &LDAP{name: name, dialer: dialer{settled: s}}
