@@ -1,0 +1,126 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"sekisho/authn"
+	"sekisho/token"
+)
+
+// Adoption says what [Adopt] did.
+type Adoption struct {
+	Epoch     uint64 // the new one
+	Seq       uint64 // of the event that names both heads
+	Suspended int    // assignments of event-based tokens that now wait for a resync
+	Raised    int    // time-based tokens whose last step was moved ahead
+}
+
+// Adopt makes the present file the living one, after a restore or a move, while no server runs (S11, S12). Codes used after
+// the file's last event are not known in it. So event-based tokens are suspended until a resync; time-based ones refuse
+// every step up to now, drift and ahead, the widest window of any policy in steps. The chain goes on with an event that
+// names the head found here and the one that the mark knew. All of it is one transaction.
+func Adopt(ctx context.Context, cfg Config, outer *token.OuterKey, env Env, actor string, ahead int) (Adoption, error) {
+	db, m, err := open(ctx, cfg, outer, env)
+	if err != nil {
+		return Adoption{}, err
+	}
+	defer db.abandon()
+	if m.incarnation == nil {
+		return Adoption{}, fmt.Errorf("adopting %s: the file is empty: put the restored database there first, or remove the mark %s to begin anew", db.cfg.Path, db.cfg.Mark)
+	}
+	old, markErr := readMark(db.cfg.Mark)
+	if markErr != nil {
+		db.log.Warn("the mark cannot be read and is replaced", "error", oneLine(markErr))
+	}
+	now := db.now()
+	st, err := db.load(ctx, m)
+	if err != nil {
+		return Adoption{}, err
+	}
+	db.state.Store(st)
+	report := Adoption{Epoch: max(m.epoch, old.Epoch) + 1, Seq: max(m.seq, old.Seq) + 1}
+	ev := &authn.Event{At: now, Kind: authn.ActEvent, Act: "storage.adopt", Actor: actor, Step: token.NoStep,
+		Detail: fmt.Sprintf("epoch %d; found event %d, head %x; the mark knew event %d, head %x, epoch %d", report.Epoch, m.seq, db.head, old.Seq, old.Head, old.Epoch)}
+	e, err := newEntry(ev, func(error) {})
+	if err != nil {
+		return Adoption{}, err
+	}
+	e.seq = report.Seq
+	st.fence(e, &report, time.Unix(max(now.Unix(), old.Newest), 0), now, ahead)
+	db.commits = m.commits
+	db.committed.Store(m.seq)
+	if err := db.adopt(e, m, report.Epoch); err != nil {
+		return Adoption{}, err
+	}
+	db.epoch = report.Epoch
+	if err := db.writeMark(); err != nil {
+		return Adoption{}, err
+	}
+	return report, errors.Join(db.file.checkpoint(ctx))
+}
+
+// fence closes what the lost events may have used up.
+func (st *state) fence(e *entry, report *Adoption, newest, now time.Time, ahead int) {
+	for _, x := range st.tokens {
+		if x.t.Mode != token.TOTP {
+			continue
+		}
+		if last := x.t.StepAt(newest) + int64(x.t.Drift) + int64(ahead); last > x.t.Last {
+			x.t.Last = last
+			st.newest = max(st.newest, (last+1)*int64(x.t.Period))
+			report.Raised++
+		}
+	}
+	for _, x := range st.accounts {
+		suspended := false
+		for i := range x.a.Assignments {
+			as := &x.a.Assignments[i]
+			t := st.tokens[as.Token]
+			if t == nil || t.t.Mode != token.HOTP || as.Standing != token.Active && as.Standing != token.Pending {
+				continue
+			}
+			as.Standing, as.Since = token.Suspended, now.Unix()
+			report.Suspended++
+			suspended = true
+		}
+		if suspended {
+			x.a.Generation++
+		}
+	}
+	for _, x := range st.tokens {
+		e.addToken(x.t)
+	}
+	for _, x := range st.accounts {
+		e.addAccount(x.a)
+	}
+}
+
+// adopt writes everything in one transaction, under this process's incarnation. All rows are whole and up to date then,
+// so nothing is left to replay.
+func (db *DB) adopt(e *entry, m meta, epoch uint64) error {
+	f := db.file
+	if _, err := f.exec(beginStmt); err != nil {
+		return fmt.Errorf("adopting: %w", err)
+	}
+	_, err := f.conn.ExecContext(context.Background(), `update meta set incarnation = ?, machine = ?, epoch = ?, flushed = ? where id = 1`,
+		db.incarnation, db.machine, int64(epoch), int64(e.seq))
+	var next position
+	if err == nil {
+		next, err = db.write([]*entry{e})
+	}
+	if err == nil {
+		_, err = f.exec(commitStmt)
+	} else {
+		_, _ = f.exec(rollbackStmt)
+	}
+	if err != nil {
+		return fmt.Errorf("adopting: %w", err)
+	}
+	db.head = next.head
+	db.committed.Store(next.seq)
+	db.heads.Store(&next)
+	return nil
+}

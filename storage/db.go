@@ -1,0 +1,360 @@
+// Package storage keeps accounts, tokens and the chain of events in SQLite. It is the [authn.Store] behind every login
+// and the one place where a used step becomes durable.
+//
+//	            Update(keys, f, done)                            committer, one goroutine
+//	reserve a place ─ lock accounts, tokens ─ f ─ apply ─ queue ──► take all that waits ─ one transaction ─ done, in order
+//	     │ none: ErrBusy                       in memory    │          journal row, rows of acts, meta
+//	     ▼                                                  ▼          └ fails: recover ─ reopen, read back, reload, probe
+//
+// Decisions look at memory alone ([state]); rows are written, and read only at start. A login is one event in the journal:
+// ledger of the used step and audit row at once. Accounts and tokens are brought up to date behind it (flush.go), and a
+// start replays the events that their rows do not hold yet (load.go). Acts of the life cycle write whole rows together
+// with their event.
+//
+// What has to hold: a step once burnt in memory is never forgotten while the process lives; nothing is acknowledged before
+// it is on disk; done is called in the order of the decisions; after a commit that failed nothing is decided until the
+// disk is sure again (recover.go).
+package storage
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sekisho/authn"
+	"sekisho/token"
+)
+
+// DB is an open database. It owns its file: one process, one DB (S11).
+type DB struct {
+	cfg     Config
+	now     func() time.Time
+	log     *slog.Logger
+	metrics *metrics
+	lock    *os.File
+	ballast *ballast
+	keys    *token.Keys
+	secrets *secrets
+
+	gate     sync.RWMutex // held for reading by every decision, for writing while recovery loads memory anew
+	state    atomic.Pointer[state]
+	queue    *queue
+	health   atomic.Pointer[error]
+	lowSpace atomic.Bool
+	watch    watch
+	imports  sync.Mutex
+
+	verdicts    map[[16]byte]authn.Event // of the last 60 s before the start
+	started     time.Time
+	incarnation []byte
+	machine     []byte
+	epoch       uint64
+	committed   atomic.Uint64 // newest durable event
+
+	fileMu sync.Mutex // guards the pointer; the committer alone changes it
+	file   *file
+
+	// The committer's own.
+	commits  uint64
+	flushed  uint64
+	head     []byte // newest link of the chain
+	flush    flushPass
+	cores    []byte
+	personal []byte
+	onCommit func(commit func() error) error // of tests: stands between the program and COMMIT; nil otherwise
+
+	heads        atomic.Pointer[position] // where the chain stands, for the mark
+	lastMark     mark
+	closing      chan struct{}
+	stopped      chan struct{} // closed when the committer has ended
+	housekeeping sync.WaitGroup
+	closeOnce    sync.Once
+	closeErr     error
+}
+
+// Open opens the database, or makes it, and returns when it takes changes. It refuses a file that another process holds,
+// that an older or copied state has taken the place of (adopt it: [Adopt]), or that a newer program wrote.
+func Open(ctx context.Context, cfg Config, outer *token.OuterKey, env Env) (*DB, error) {
+	db, m, err := open(ctx, cfg, outer, env)
+	if err != nil {
+		return nil, err
+	}
+	fail := func(err error) (*DB, error) {
+		db.abandon()
+		return nil, err
+	}
+	old, err := readMark(db.cfg.Mark)
+	if err != nil {
+		return fail(err)
+	}
+	if err := old.fits(m, db.machine); err != nil {
+		return fail(err)
+	}
+	if err := db.takeOver(ctx, old, m); err != nil {
+		return fail(err)
+	}
+	db.start()
+	return db, nil
+}
+
+// open does what Open and Adopt share: everything up to the question whether the file is the living one.
+func open(ctx context.Context, cfg Config, outer *token.OuterKey, env Env) (*DB, meta, error) {
+	if err := cfg.Check(); err != nil {
+		return nil, meta{}, fmt.Errorf("storage: %w", err)
+	}
+	cfg, env = cfg.withDefaults(), env.withDefaults()
+	db := &DB{
+		cfg: cfg, now: env.Now, log: env.Log, started: env.Now(),
+		ballast:     newBallast(cfg.Path+".ballast", int64(cfg.Ballast)*mib),
+		queue:       newQueue(cfg.Queue),
+		incarnation: make([]byte, 16),
+		file:        &file{},
+		closing:     make(chan struct{}), stopped: make(chan struct{}),
+	}
+	_, _ = rand.Read(db.incarnation)
+	var err error
+	if db.lock, err = lockFile(cfg.Path); err != nil {
+		return nil, meta{}, err
+	}
+	db.metrics = newMetrics(db, env.Metrics)
+	m, err := db.openMeta(ctx, outer)
+	if err != nil {
+		db.abandon()
+		return nil, meta{}, err
+	}
+	return db, m, nil
+}
+
+// openMeta opens the file and reads what has to be known before anything else.
+func (db *DB) openMeta(ctx context.Context, outer *token.OuterKey) (meta, error) {
+	var err error
+	if db.machine, err = machineID(db.cfg.MachineID); err != nil {
+		return meta{}, err
+	}
+	f, err := openFile(ctx, db.cfg.Path)
+	if diskFull(err) && db.ballast.release() {
+		db.log.Warn("the disk is full: the ballast was given up so that the database could be opened; free some space")
+		f, err = openFile(ctx, db.cfg.Path)
+	}
+	if err != nil {
+		return meta{}, err
+	}
+	db.file = f
+	// goose wants a pool; the writing connection is given back to it meanwhile.
+	if err := f.conn.Close(); err != nil {
+		return meta{}, err
+	}
+	if err := migrate(ctx, f.write); err != nil {
+		return meta{}, err
+	}
+	if err := f.connect(ctx); err != nil {
+		return meta{}, err
+	}
+	if err := f.prepare(ctx); err != nil {
+		return meta{}, err
+	}
+	if err := db.openKeys(ctx, outer); err != nil {
+		return meta{}, err
+	}
+	m, _, err := f.meta(ctx)
+	return m, err
+}
+
+// openKeys unwraps the data keys, or makes them where there are none yet.
+func (db *DB) openKeys(ctx context.Context, outer *token.OuterKey) error {
+	var wrapped []byte
+	err := each(ctx, db.file.conn, "select wrapped from keys where id = 1", func(rows *sql.Rows) error { return rows.Scan(&wrapped) })
+	if err != nil {
+		return fmt.Errorf("reading the data keys: %w", err)
+	}
+	if wrapped == nil {
+		if db.keys, err = token.NewKeys(); err != nil {
+			return fmt.Errorf("making the data keys: %w", err)
+		}
+		if wrapped, err = db.keys.Wrap(outer); err != nil {
+			return fmt.Errorf("wrapping the data keys: %w", err)
+		}
+		if _, err := db.file.conn.ExecContext(ctx, "insert into keys (id, wrapped) values (1, ?)", wrapped); err != nil {
+			return fmt.Errorf("saving the data keys: %w", err)
+		}
+	} else if db.keys, err = token.Unwrap(outer, wrapped); err != nil {
+		return fmt.Errorf("opening the data keys of %s: %w", db.cfg.Path, err)
+	}
+	db.secrets = newSecrets(db.keys)
+	return nil
+}
+
+// takeOver loads memory and makes this start the file's owner. The mark names the new incarnation before the database
+// does, so that a crash between the two leaves a pair that still fits.
+func (db *DB) takeOver(ctx context.Context, old mark, m meta) error {
+	conn := db.file.conn
+	for _, text := range []string{
+		`delete from token where exists (select 1 from batch where live = 0) and batch in (select id from batch where live = 0)`,
+		`delete from account where exists (select 1 from batch where live = 0) and batch in (select id from batch where live = 0)`,
+		`delete from batch where live = 0`,
+	} {
+		if _, err := conn.ExecContext(ctx, text); err != nil {
+			return fmt.Errorf("clearing an unfinished import: %w", err)
+		}
+	}
+	st, err := db.load(ctx, m)
+	if err != nil {
+		return err
+	}
+	db.state.Store(st)
+	if err := db.loadVerdicts(ctx, db.started); err != nil {
+		return err
+	}
+	old.Incarnation, old.Next, old.Machine = m.incarnation, db.incarnation, db.machine
+	if err := old.write(db.cfg.Mark); err != nil {
+		return err
+	}
+	db.epoch = max(m.epoch, 1)
+	if _, err := conn.ExecContext(ctx, `insert into meta (id, incarnation, machine, epoch, commits, seq, flushed) values (1, ?, ?, ?, 0, 0, 0)
+		on conflict (id) do update set incarnation = excluded.incarnation, machine = excluded.machine`, db.incarnation, db.machine, int64(db.epoch)); err != nil {
+		return fmt.Errorf("taking the database over: %w", err)
+	}
+	db.commits, db.flushed = m.commits, m.flushed
+	db.committed.Store(m.seq)
+	db.queue.next = m.seq + 1
+	db.publishHead()
+	return db.writeMark()
+}
+
+// start sets the goroutines going.
+func (db *DB) start() {
+	db.ballast.fill()
+	db.checkSpace()
+	go db.run()
+	db.housekeeping.Add(1)
+	go db.keepHouse()
+	db.metrics.healthy.Set(1)
+}
+
+// keepHouse writes the mark and watches the disk, each second.
+func (db *DB) keepHouse() {
+	defer db.housekeeping.Done()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-db.stopped:
+			return
+		case <-tick.C:
+			if err := db.writeMark(); err != nil {
+				db.log.Error("the mark could not be written; after a crash the database may have to be adopted", "error", oneLine(err))
+			}
+			db.checkSpace()
+		}
+	}
+}
+
+// checkSpace keeps the watermark: below it acts wait, above it the ballast comes back.
+func (db *DB) checkSpace() {
+	free, err := freeSpace(filepath.Dir(db.cfg.Path))
+	if err != nil {
+		db.log.Warn("cannot tell how much space the disk has left", "error", oneLine(err))
+		return
+	}
+	db.metrics.free.Set(float64(free))
+	mark := int64(max(db.cfg.FreeSpace, 0)) * mib
+	low := free < mark
+	if db.lowSpace.Swap(low) != low && low {
+		db.log.Warn("the disk is nearly full; acts of the life cycle are refused until there is room, logins go on", "free", free, "wanted", mark)
+	}
+	if !low && db.Healthy() == nil && free > mark+2*db.ballast.size {
+		db.ballast.fill()
+	}
+}
+
+// Close commits what waits, brings the rows up to date and leaves the file to the next start. Nothing is taken any more.
+func (db *DB) Close() error {
+	db.closeOnce.Do(func() {
+		db.queue.shut()
+		close(db.closing)
+		<-db.stopped
+		db.housekeeping.Wait()
+		var faults []error
+		if err := db.Healthy(); err == nil {
+			db.publishHead()
+			faults = append(faults, db.writeMark(), db.file.checkpoint(context.Background()))
+		}
+		db.abandon()
+		db.closeErr = errors.Join(faults...)
+	})
+	return db.closeErr
+}
+
+// abandon lets go of files without a word about their content.
+func (db *DB) abandon() {
+	db.fileMu.Lock()
+	db.file.close()
+	db.file = &file{}
+	db.fileMu.Unlock()
+	db.metrics.unregister()
+	_ = db.lock.Close()
+}
+
+// Healthy says why the database takes no changes; nil when it does. It is what /readyz asks.
+func (db *DB) Healthy() error {
+	if err := db.health.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// Seq is the number of the newest event on disk.
+func (db *DB) Seq() uint64 { return db.committed.Load() }
+
+// Epoch counts adoptions, from 1.
+func (db *DB) Epoch() uint64 { return db.epoch }
+
+// Keys gives the keys under which seeds are sealed.
+func (db *DB) Keys() *token.Keys { return db.keys }
+
+// AccountOf finds the account of a directory's user; zero when there is none.
+func (db *DB) AccountOf(directory, external string) authn.AccountID {
+	st := db.state.Load()
+	st.mu.RLock()
+	defer st.mu.RUnlock()
+	return st.users[userKey{directory, external}]
+}
+
+// Verdict finds the event that answered the same request within 60 s before the last start (S17).
+func (db *DB) Verdict(digest [16]byte, now time.Time) (authn.Event, bool) {
+	ev, ok := db.verdicts[digest]
+	if !ok || now.Sub(ev.At) > verdictLife {
+		return authn.Event{}, false
+	}
+	return ev, true
+}
+
+// Keyed gives a keyed hash for digests, sources and memos; domain keeps their uses apart.
+func (db *DB) Keyed(domain byte, parts ...[]byte) [16]byte { return db.secrets.keyed(domain, parts...) }
+
+// reader gives the pool for listings.
+func (db *DB) reader() (querier, error) {
+	db.fileMu.Lock()
+	defer db.fileMu.Unlock()
+	if db.file.read == nil {
+		if err := db.Healthy(); err != nil {
+			return nil, err
+		}
+		return nil, ErrClosed
+	}
+	return db.file.read, nil
+}
+
+// publishHead shows other goroutines where the chain stands.
+func (db *DB) publishHead() {
+	db.heads.Store(&position{db.committed.Load(), bytes.Clone(db.head)})
+}

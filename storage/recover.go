@@ -1,0 +1,144 @@
+package storage
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// recover ends accepting after a commit that failed or whose outcome is unknown and comes back when the disk is sure
+// again (S6): everybody waiting is held; the file is opened anew and its WAL must go into it; what the file then holds of
+// the attempt is answered, all else fails; memory is loaded anew and keeps the stricter of both; one more commit must
+// succeed. It reports false when the DB closed meanwhile. Only the committer calls it.
+func (db *DB) recover(cause error, attempt []*entry, rest ...*entry) bool {
+	fault := fmt.Errorf("%w: %w", ErrFault, cause)
+	db.health.Store(&fault)
+	rest = append(rest, db.queue.stop(fault)...)
+	db.metrics.healthy.Set(0)
+	db.log.Error("the database takes no more changes until it has recovered", "error", oneLine(cause))
+	db.flush = flushPass{}
+	expected := db.commits + 1
+	settled := false
+	for wait := 20 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		m, err := db.reopen()
+		if err == nil && !settled {
+			settled = true
+			if m.commits == expected && !isRefusal(cause) {
+				db.answer(attempt, nil)
+			} else {
+				db.answer(attempt, fault)
+			}
+			db.answer(rest, fault)
+		}
+		if err == nil {
+			err = db.restart(m)
+		}
+		if err == nil {
+			db.health.Store(nil)
+			db.metrics.healthy.Set(1)
+			db.log.Info("the database has recovered and takes changes again", "seq", db.committed.Load())
+			return true
+		}
+		if diskFull(err) || diskFull(cause) {
+			if db.ballast.release() {
+				db.log.Warn("the disk is full: the ballast was given up so that logins go on; free some space")
+				continue
+			}
+		}
+		db.log.Warn("the database has not recovered yet", "error", oneLine(err), "retry_in", wait)
+		select {
+		case <-db.closing:
+			if !settled {
+				db.answer(attempt, fault)
+				db.answer(rest, fault)
+			}
+			return false
+		case <-time.After(wait):
+		}
+	}
+}
+
+func isRefusal(err error) bool {
+	_, ok := errors.AsType[*refusal](err)
+	return ok
+}
+
+// sqliteIOError covers failed writes and syncs; on a full disk some come as this instead of as full.
+const sqliteIOError = 10
+
+func diskFull(err error) bool {
+	code := resultCode(err)
+	return code == sqliteFull || code == sqliteIOError
+}
+
+// reopen opens the file anew, empties the WAL into it and reads where it ends.
+func (db *DB) reopen() (meta, error) {
+	ctx := context.Background()
+	db.fileMu.Lock()
+	old := db.file
+	db.file = &file{}
+	db.fileMu.Unlock()
+	old.close()
+	f, err := openFile(ctx, db.cfg.Path)
+	if err != nil {
+		return meta{}, err
+	}
+	m, found, err := f.meta(ctx)
+	if err == nil && (!found || !bytes.Equal(m.incarnation, db.incarnation)) {
+		err = errFenced
+	}
+	if err == nil {
+		err = f.prepare(ctx)
+	}
+	if err != nil {
+		f.close()
+		return meta{}, err
+	}
+	db.fileMu.Lock()
+	db.file = f
+	db.fileMu.Unlock()
+	return m, nil
+}
+
+// restart proves by one commit that the disk takes writes, then loads memory anew and lets decisions go on.
+func (db *DB) restart(m meta) error {
+	db.gate.Lock()
+	defer db.gate.Unlock()
+	db.commits = m.commits
+	db.committed.Store(m.seq)
+	db.flushed = m.flushed
+	st, err := db.load(context.Background(), m)
+	if err != nil {
+		return err
+	}
+	if err := db.transact(nil); err != nil {
+		return fmt.Errorf("probing with one commit: %w", err)
+	}
+	st.keepStricter(db.state.Load())
+	db.state.Store(st)
+	db.queue.resume(m.seq + 1)
+	return nil
+}
+
+// keepStricter takes from the state before the fault what must not be forgotten: burnt steps and counts. What accounts
+// remember for minutes is lost, as at a restart.
+func (st *state) keepStricter(old *state) {
+	for id, e := range st.tokens {
+		if o := old.tokens[id]; o != nil {
+			e.t.Last = max(e.t.Last, o.t.Last)
+		}
+	}
+	for id, e := range st.accounts {
+		if o := old.accounts[id]; o != nil {
+			e.a.Guard.Merge(&o.a.Guard)
+		}
+	}
+	for fp, last := range old.tombstones {
+		if l, ok := st.tombstones[fp]; !ok || l < last {
+			st.tombstones[fp] = last
+		}
+	}
+	st.newest = max(st.newest, old.newest)
+}

@@ -1,0 +1,290 @@
+package storage
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/pressly/goose/v3"
+	"modernc.org/sqlite"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// pragmas hold for every connection; what counts for durability is read back (design: WAL with NORMAL may lose commits
+// that were acknowledged).
+var pragmas = []struct{ name, value, reads string }{
+	{"busy_timeout", "5000", "5000"},
+	{"journal_mode", "wal", "wal"},
+	{"synchronous", "full", "2"},
+	{"foreign_keys", "on", "1"},
+	{"journal_size_limit", "67108864", "67108864"}, // octets of WAL kept after a checkpoint
+	{"cache_size", "-65536", "-65536"},             // KiB
+	{"temp_store", "memory", "2"},
+}
+
+// statement names a prepared statement of the committer.
+type statement int
+
+const (
+	beginStmt statement = iota
+	commitStmt
+	rollbackStmt
+	journalStmt
+	metaStmt
+	flushedStmt
+	putTokenStmt
+	putAccountStmt
+	flushTokenStmt
+	flushAccountStmt
+	buryStmt
+	batchStmt
+	dropTokensStmt
+	dropAccountsStmt
+	dropBatchStmt
+	sessionStmt
+	raiseStmt
+	releaseStmt
+	statementCount
+)
+
+var statements = [statementCount]string{
+	beginStmt:    `begin immediate`,
+	commitStmt:   `commit`,
+	rollbackStmt: `rollback`,
+	journalStmt:  `insert into journal (first_seq, count, at, cores, personal, link) values (?, ?, ?, ?, ?, ?)`,
+	metaStmt:     `update meta set commits = ?, seq = ? where id = 1 and incarnation = ?`,
+	flushedStmt:  `update meta set flushed = ? where id = 1`,
+	putTokenStmt: `insert into token (id, serial, credential_id, name, form, mode, hash, digits, period, state, start, expiry,
+		fingerprint, seed_version, seed, last, drift, drift_day, batch, applied_seq)
+		values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		on conflict (id) do update set serial = excluded.serial, credential_id = excluded.credential_id, name = excluded.name,
+		form = excluded.form, mode = excluded.mode, hash = excluded.hash, digits = excluded.digits, period = excluded.period,
+		state = excluded.state, start = excluded.start, expiry = excluded.expiry, fingerprint = excluded.fingerprint,
+		seed_version = excluded.seed_version, seed = excluded.seed, last = max(last, excluded.last), drift = excluded.drift,
+		drift_day = excluded.drift_day, applied_seq = excluded.applied_seq`,
+	putAccountStmt: `insert into account (id, directory, external, name, generation, assignments, pin_salt, pin_sum, guard, batch, applied_seq)
+		values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		on conflict (id) do update set directory = excluded.directory, external = excluded.external, name = excluded.name,
+		generation = excluded.generation, assignments = excluded.assignments, pin_salt = excluded.pin_salt,
+		pin_sum = excluded.pin_sum, guard = excluded.guard, applied_seq = excluded.applied_seq`,
+	flushTokenStmt:   `update token set last = max(last, ?), drift = ?, drift_day = ?, applied_seq = ? where id = ?`,
+	flushAccountStmt: `update account set assignments = ?, guard = ?, applied_seq = ? where id = ?`,
+	buryStmt:         `insert into tombstone (fingerprint, last) values (?, ?) on conflict (fingerprint) do update set last = max(last, excluded.last)`,
+	batchStmt:        `insert into batch (id, live, seq) values (?, ?, ?) on conflict (id) do update set live = excluded.live, seq = excluded.seq`,
+	dropTokensStmt:   `delete from token where id in (select value from json_each(?)) and batch = ?`,
+	dropAccountsStmt: `delete from account where id in (select value from json_each(?)) and batch = ?`,
+	dropBatchStmt:    `delete from batch where id = ?`,
+	sessionStmt: `insert into session (nas, session, status, at, client, received, seconds, octets_in, octets_out, cause, personal)
+		values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (nas, session, status, at) do nothing`,
+	raiseStmt:   `insert into ratchet (client, address, since) values (?, ?, ?) on conflict (client, address) do nothing`,
+	releaseStmt: `delete from ratchet where client = ? and address = ?`,
+}
+
+// file is the open database: one connection that writes, which the committer alone uses, and a few that read.
+type file struct {
+	write *sql.DB
+	read  *sql.DB
+	conn  *sql.Conn
+	stmts [statementCount]*sql.Stmt
+}
+
+// openFile opens or creates the database, empties the WAL into it and checks that what makes commits durable is in force.
+func openFile(ctx context.Context, path string) (*file, error) {
+	// Made here for its mode; an existing file is left alone, because closing a descriptor of it would drop SQLite's locks.
+	made, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	switch {
+	case err == nil:
+		_ = made.Close()
+	case !errors.Is(err, fs.ErrExist):
+		return nil, fmt.Errorf("making the database: %w", err)
+	}
+	f := &file{}
+	ok := false
+	defer func() {
+		if !ok {
+			f.close()
+		}
+	}()
+	if f.write, err = sql.Open("sqlite", dsn(path, false)); err != nil {
+		return nil, fmt.Errorf("opening %s: %w", path, err)
+	}
+	f.write.SetMaxOpenConns(1)
+	if err := f.connect(ctx); err != nil {
+		return nil, fmt.Errorf("opening %s: %w", path, err)
+	}
+	if f.read, err = sql.Open("sqlite", dsn(path, true)); err != nil {
+		return nil, fmt.Errorf("opening %s: %w", path, err)
+	}
+	f.read.SetMaxOpenConns(4)
+	ok = true
+	return f, nil
+}
+
+// connect takes the writing connection, reads its pragmas back and checkpoints (S6): a reopened file may show commits
+// that never reached the disk; after the checkpoint they have.
+func (f *file) connect(ctx context.Context) error {
+	conn, err := f.write.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	f.conn = conn
+	for _, p := range pragmas {
+		var got string
+		if err := conn.QueryRowContext(ctx, "pragma "+p.name).Scan(&got); err != nil {
+			return fmt.Errorf("reading pragma %s back: %w", p.name, err)
+		}
+		if got != p.reads {
+			return fmt.Errorf("pragma %s is %q, want %q: is the file on a file system that SQLite cannot share memory on?", p.name, got, p.reads)
+		}
+	}
+	return f.checkpoint(ctx)
+}
+
+func (f *file) checkpoint(ctx context.Context) error {
+	var busy, log, moved int
+	if err := f.conn.QueryRowContext(ctx, "pragma wal_checkpoint(truncate)").Scan(&busy, &log, &moved); err != nil {
+		return fmt.Errorf("checkpointing the WAL: %w", err)
+	}
+	if busy != 0 {
+		return errors.New("checkpointing the WAL: another connection holds the file")
+	}
+	return nil
+}
+
+// prepare needs the schema, so it follows migrate.
+func (f *file) prepare(ctx context.Context) error {
+	for i, text := range statements {
+		st, err := f.conn.PrepareContext(ctx, text)
+		if err != nil {
+			return fmt.Errorf("preparing statement %d: %w", i, err)
+		}
+		f.stmts[i] = st
+	}
+	return nil
+}
+
+func (f *file) exec(s statement, args ...any) (sql.Result, error) {
+	return f.stmts[s].ExecContext(context.Background(), args...)
+}
+
+func (f *file) close() {
+	for _, st := range f.stmts {
+		if st != nil {
+			_ = st.Close()
+		}
+	}
+	if f.conn != nil {
+		_ = f.conn.Close()
+	}
+	if f.read != nil {
+		_ = f.read.Close()
+	}
+	if f.write != nil {
+		_ = f.write.Close()
+	}
+}
+
+func dsn(path string, readOnly bool) string {
+	v := url.Values{}
+	for _, p := range pragmas {
+		if readOnly && p.name == "journal_mode" {
+			continue
+		}
+		v.Add("_pragma", p.name+"("+p.value+")")
+	}
+	if readOnly {
+		v.Add("_pragma", "query_only(1)")
+		v.Set("mode", "ro")
+	}
+	return (&url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: v.Encode()}).String()
+}
+
+// migrate brings the schema up to date and refuses one that is newer than this program.
+func migrate(ctx context.Context, db *sql.DB) error {
+	sub, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	p, err := goose.NewProvider(goose.DialectSQLite3, db, sub)
+	if err != nil {
+		return fmt.Errorf("reading the migrations: %w", err)
+	}
+	have, want, err := p.GetVersions(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the schema version: %w", err)
+	}
+	if have > want {
+		return fmt.Errorf("the database has schema %d and this program knows %d at most: it was written by a newer version; install that one, or restore a backup of before the upgrade", have, want)
+	}
+	if _, err := p.Up(ctx); err != nil {
+		return fmt.Errorf("migrating the schema from %d to %d: %w", have, want, err)
+	}
+	return nil
+}
+
+// Primary result codes of SQLite that blame the statement, not the disk (S7).
+const (
+	sqliteError      = 1
+	sqliteFull       = 13
+	sqliteTooBig     = 18
+	sqliteConstraint = 19
+	sqliteMismatch   = 20
+	sqliteRange      = 25
+)
+
+// resultCode gives SQLite's primary result code; 0 when the error is not SQLite's.
+func resultCode(err error) int {
+	if e, ok := errors.AsType[*sqlite.Error](err); ok {
+		return e.Code() & 0xff
+	}
+	return 0
+}
+
+// blamesStatement reports whether an error before the commit concerns the statement alone.
+func blamesStatement(err error) bool {
+	switch resultCode(err) {
+	case sqliteError, sqliteTooBig, sqliteConstraint, sqliteMismatch, sqliteRange:
+		return true
+	}
+	return false
+}
+
+// meta is the one row of its table.
+type meta struct {
+	incarnation, machine         []byte
+	epoch, commits, seq, flushed uint64
+}
+
+func (f *file) meta(ctx context.Context) (m meta, found bool, err error) {
+	err = f.conn.QueryRowContext(ctx, "select incarnation, machine, epoch, commits, seq, flushed from meta where id = 1").
+		Scan(&m.incarnation, &m.machine, &m.epoch, &m.commits, &m.seq, &m.flushed)
+	if errors.Is(err, sql.ErrNoRows) {
+		return m, false, nil
+	}
+	if err != nil {
+		return m, false, fmt.Errorf("reading meta: %w", err)
+	}
+	return m, true, nil
+}
+
+// readTime bounds one read transaction, so that the WAL can be checkpointed past it (S8).
+const readTime = 5 * time.Second
+
+const (
+	tokenColumns = `id, serial, credential_id, name, form, mode, hash, digits, period, state, start, expiry,
+		fingerprint, seed_version, seed, last, drift, drift_day, applied_seq`
+	visible        = `(batch is null or batch not in (select id from batch where live = 0))`
+	accountColumns = `id, directory, external, name, generation, assignments, pin_salt, pin_sum, guard, applied_seq`
+)
+
+// oneLine keeps a driver's message fit for a log line.
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
