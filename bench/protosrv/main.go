@@ -9,7 +9,6 @@ import (
 	"crypto/hmac"
 	"crypto/md5"
 	"crypto/subtle"
-	"encoding/base32"
 	"encoding/binary"
 	"flag"
 	"hash"
@@ -19,7 +18,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -74,7 +72,8 @@ type seen struct {
 func main() {
 	addr := flag.String("addr", "127.0.0.1:11830", "")
 	secret := flag.String("secret", "testing123", "")
-	file := flag.String("users", "", "CSV from radload gen")
+	users := flag.Int("users", 1000, "number of users")
+	seed := flag.String("seed", "bench", "what their secrets are derived from, as radload's")
 	dir := flag.String("dir", "", "for the log")
 	kind := flag.String("kind", "totp", "totp|hotp")
 	layout := flag.String("layout", "otp", "otp|passotp")
@@ -86,7 +85,7 @@ func main() {
 	t0 := time.Now()
 	s := &server{index: map[string]int32{}, hotp: *kind == "hotp", pass: *layout == "passotp", window: *window, sync: !*noSync, gather: *gather}
 	s.cond = sync.NewCond(&s.mu)
-	s.load(*file)
+	s.load(*seed, *users)
 	s.openLog(*dir)
 	runtime.GC()
 	ua, err := net.ResolveUDPAddr("udp4", *addr)
@@ -108,18 +107,13 @@ func check(err error) {
 	}
 }
 
-func (s *server) load(file string) {
-	f, err := os.Open(file)
-	check(err)
-	defer f.Close()
-	dec := base32.StdEncoding.WithPadding(base32.NoPadding)
-	for sc := bufio.NewScanner(f); sc.Scan(); {
-		p := strings.SplitN(sc.Text(), ",", 4)
-		u := user{last: -1}
-		dec.Decode(u.secret[:], []byte(p[1]))
-		copy(u.pw[:], p[2])
-		s.index[strings.Clone(p[0])] = int32(len(s.users))
-		s.users = append(s.users, u)
+// load derives the users as radload does.
+func (s *server) load(seed string, n int) {
+	s.users = make([]user, n)
+	for i := range s.users {
+		u := otpgen.Derive(seed, i)
+		s.users[i] = user{last: -1, secret: u.Secret, pw: u.Password}
+		s.index[u.Name] = int32(i)
 	}
 }
 

@@ -1,27 +1,26 @@
-// radload is a RADIUS load generator for OTP servers (Linux). It logs in many
-// distinct users, each with a one-time code it has never sent before, checks
-// every response's authenticators, and prints one JSON line.
+// radload is a RADIUS load generator for servers that check one-time passwords (Linux, loopback). It logs in many users,
+// each with a code that it has never sent before, checks the authenticators of every response, and prints one line of
+// JSON.
 //
-//	radload gen   -users N -seed S -format csv|freeradius|freeradius-pap|oath|oath-totp|ga|ldif
-//	radload run   -addr HOST:PORT -secret S -users N -seed S [-window W | -rate R] ...
+//	radload gen -users N -seed S -format csv|freeradius|freeradius-pap|ldif|oath|ga
+//	radload run -addr HOST:PORT -secret S -users N -seed S [-window W | -rate R] ...
 //
 // See README.md in the folder above.
 package main
 
 import (
-	"bufio"
-	"encoding/hex"
 	"flag"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 
 	"sekisho/bench/internal/otpgen"
 )
 
 func main() {
 	if len(os.Args) < 2 {
-		fmt.Fprintln(os.Stderr, "usage: radload gen|run [flags]")
-		os.Exit(2)
+		usage()
 	}
 	switch os.Args[1] {
 	case "gen":
@@ -29,49 +28,46 @@ func main() {
 	case "run":
 		run(os.Args[2:])
 	default:
-		fmt.Fprintln(os.Stderr, "usage: radload gen|run [flags]")
-		os.Exit(2)
+		usage()
 	}
 }
 
+func usage() {
+	fmt.Fprintln(os.Stderr, "usage: radload gen|run [flags]")
+	os.Exit(2)
+}
+
+// gen writes the users in the form that one server reads.
 func gen(args []string) {
 	fs := flag.NewFlagSet("gen", flag.ExitOnError)
 	n := fs.Int("users", 1000, "number of users")
-	seed := fs.String("seed", "bench", "seed the secrets are derived from")
-	format := fs.String("format", "csv", "csv (user,secret,password,pin) | freeradius (TOTP-Secret) | freeradius-pap (Cleartext-Password only) | oath (pam_oath users file, HOTP) | oath-totp | ga (directory of pam_google_authenticator files, -out) | ldif")
-	out := fs.String("out", "", "directory for -format ga")
-	gakind := fs.String("ga-kind", "hotp", "hotp|totp")
-	fs.Parse(args)
-	w := bufio.NewWriterSize(os.Stdout, 1<<20)
-	defer w.Flush()
-	for i := 0; i < *n; i++ {
-		u := otpgen.Derive(*seed, i)
-		switch *format {
-		case "csv":
-			fmt.Fprintf(w, "%s,%s,%s,%s\n", u.Name, u.SecretBase32(), u.Password[:], u.PIN[:])
-		case "freeradius":
-			fmt.Fprintf(w, "%s\tTOTP-Secret := \"%s\", Cleartext-Password := \"%s\"\n", u.Name, u.SecretBase32(), u.Password[:])
-		case "freeradius-pap":
-			fmt.Fprintf(w, "%s\tCleartext-Password := \"%s\"\n", u.Name, u.Password[:])
-		case "oath":
-			fmt.Fprintf(w, "HOTP %s - %s\n", u.Name, hex.EncodeToString(u.Secret[:]))
-		case "oath-totp":
-			fmt.Fprintf(w, "HOTP/T30/6 %s - %s\n", u.Name, hex.EncodeToString(u.Secret[:]))
-		case "ga":
-			opt := "\" HOTP_COUNTER 1\n\" WINDOW_SIZE 5\n"
-			if *gakind == "totp" {
-				opt = "\" WINDOW_SIZE 3\n\" DISALLOW_REUSE\n\" TOTP_AUTH\n"
-			}
-			if err := os.WriteFile(*out+"/"+u.Name, []byte(u.SecretBase32()+"\n"+opt), 0o400); err != nil {
-				fmt.Fprintln(os.Stderr, err)
-				os.Exit(1)
-			}
-		case "ldif":
-			fmt.Fprintf(w, "dn: uid=%s,ou=people,dc=bench,dc=test\nobjectClass: inetOrgPerson\nuid: %s\ncn: %s\nsn: %s\nuserPassword: %s\n\n",
-				u.Name, u.Name, u.Name, u.Name, ssha(u.Password[:], u.Secret[:8]))
-		default:
-			fmt.Fprintln(os.Stderr, "unknown format", *format)
-			os.Exit(2)
+	seed := fs.String("seed", "bench", "what secrets and passwords are derived from")
+	kind := fs.String("kind", "hotp", "hotp|totp, where the format tells them apart")
+	format := fs.String("format", "csv", "csv (what sekisho imports), freeradius, freeradius-pap, ldif, oath, ga (a folder, -out)")
+	out := fs.String("out", "", "folder for -format ga")
+	_ = fs.Parse(args)
+	if *kind != "hotp" && *kind != "totp" {
+		fail(fmt.Errorf("-kind %s: want hotp or totp", *kind))
+	}
+	if *format == "ga" {
+		fail(otpgen.WriteGoogleAuthenticator(*out, *seed, *kind, *n))
+		return
+	}
+	write, ok := otpgen.Formats[*format]
+	if !ok {
+		var names []string
+		for name := range otpgen.Formats {
+			names = append(names, name)
 		}
+		slices.Sort(names)
+		fail(fmt.Errorf("-format %s: want ga, %s", *format, strings.Join(names, ", ")))
+	}
+	fail(write(os.Stdout, *seed, *kind, *n))
+}
+
+func fail(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "radload:", err)
+		os.Exit(1)
 	}
 }

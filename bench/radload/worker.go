@@ -9,32 +9,33 @@ import (
 	"sekisho/bench/internal/mmsg"
 	"sekisho/bench/internal/otpgen"
 	"sekisho/bench/internal/rad"
+	"sekisho/bench/internal/report"
 
 	"golang.org/x/sys/unix"
-	"layeh.com/radius/rfc2759"
 )
 
-// slot is one (socket, identifier).
+// slot is one (socket, identifier) and the request that is open on it.
 type slot struct {
 	busy, counted bool
 	tries         int
-	user          int
-	from          int64 // first sent (closed loop) or meant to be sent (open loop), ns
-	deadline      int64
+	from          int64 // first sent (closed loop) or due (open loop), in nanoseconds since epoch
+	deadline      int64 // of the present try, likewise
 	auth          [16]byte
 	pkt           []byte
 	ms            string // MS-CHAPv2: the Authenticator Response the server must send
 }
 
+// sock is one connected socket with its 256 identifiers.
 type sock struct {
 	fd    int
 	slots [256]slot
 	free  [256]byte // FIFO of free identifiers: reuse as late as possible
-	fh    int
+	fh    int       // head of free
 	nfree int
 	out   *mmsg.Batch
 }
 
+// worker is one generator thread with its own sockets and its own share of the users: every c.workers-th of them.
 type worker struct {
 	c     *config
 	us    *users
@@ -44,22 +45,44 @@ type worker struct {
 	coder *otpgen.Coder
 	rng   *rand.ChaCha8
 	socks []*sock
-	rr    int
+	rr    int // socks are used in turn
 	in    *mmsg.Batch
 	pfd   []unix.PollFd
-	cur   int
-	pw    []byte
+	cur   int    // next user
+	text  []byte // password and code of the request being built
 
-	outstanding, limit                                                    int
-	h, lag                                                                hist
-	answered                                                              atomic.Int64
-	sent, accept, reject, challenge, timeouts                             int64
-	warmTimeouts, unsent, retrans, bad, noMA, stray, stall, started, quot int64
-	err                                                                   error
+	outstanding, limit int
+	started, quota     int64
+	answered           atomic.Int64
+	latency, lag       hist
+	err                error
+
+	sent, accept, reject, challenge, timeouts           int64
+	warmTimeouts, unsent, retrans, bad, unsigned, stray int64
+	stalled                                             time.Duration
 }
 
-var epoch = time.Now()
-var epochUnix = epoch.UnixNano()
+// addTo adds what the worker counted.
+func (w *worker) addTo(r *report.Result) {
+	r.Sent += w.sent
+	r.Accept += w.accept
+	r.Reject += w.reject
+	r.Challenge += w.challenge
+	r.Timeout += w.timeouts
+	r.WarmupLost += w.warmTimeouts
+	r.Unsent += w.unsent
+	r.Retransmit += w.retrans
+	r.Bad += w.bad
+	r.Unsigned += w.unsigned
+	r.Stray += w.stray
+	r.Stalled += w.stalled.Seconds()
+}
+
+// Time is counted in nanoseconds since epoch, by the monotonic clock.
+var (
+	epoch     = time.Now()
+	epochUnix = epoch.UnixNano()
+)
 
 func now() int64 { return int64(time.Since(epoch)) }
 
@@ -81,216 +104,107 @@ func newWorker(c *config, us *users, no int, phase *atomic.Int32) *worker {
 		w.socks = append(w.socks, s)
 		w.pfd = append(w.pfd, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
 	}
-	w.limit = c.window / c.workers
-	if w.limit < 1 {
-		w.limit = 1
-	}
+	w.limit = max(1, c.window/c.workers)
 	if c.rate > 0 {
 		w.limit = c.sockets * 256
 	}
-	w.quot = c.count / int64(c.workers)
+	w.quota = c.count / int64(c.workers)
 	return w
 }
+
+const (
+	scanEvery = int64(2 * time.Millisecond) // how often open requests are looked at for retransmission
+	wakeEvery = int64(5 * time.Millisecond) // how often the phase is looked at while nothing comes
+)
 
 // loop runs until told to stop and all is answered or given up.
 func (w *worker) loop() {
 	runtime.LockOSThread()
-	c := w.c
-	var gap float64
-	if c.rate > 0 {
-		gap = 1e9 / (c.rate / float64(c.workers))
+	gap := 0.0 // of an open loop, between two requests
+	if w.c.rate > 0 {
+		gap = 1e9 / (w.c.rate / float64(w.c.workers))
 	}
-	start := now() + int64(gap)*int64(w.no)/int64(c.workers)
-	next := float64(start)
-	nextScan := start + int64(2*time.Millisecond)
-	lastPhase := int32(0)
+	begin := now() + int64(gap)*int64(w.no)/int64(w.c.workers)
+	due := float64(begin)
+	scanAt := begin + scanEvery
+	stopSeen := false
 	for {
-		ph := w.phase.Load()
-		t := now()
-		if ph == 2 && lastPhase != 2 && c.rate > 0 && c.count == 0 && next < float64(t) {
-			w.unsent += int64((float64(t) - next) / gap) // due before the stop and never sent
-		}
-		lastPhase = ph
-		more := ph < 2 && (c.count == 0 || w.started < w.quot)
-		// send
-		wake := t + int64(5*time.Millisecond)
-		if more {
-			if c.rate > 0 {
-				for next <= float64(t) && w.outstanding < w.limit && (c.count == 0 || w.started < w.quot) {
-					if !w.start(int64(next), t, ph == 1) {
-						break
-					}
-					next += gap
-				}
-				if int64(next) < wake && w.outstanding < w.limit {
-					wake = int64(next)
-				}
-			} else {
-				for w.outstanding < w.limit && (c.count == 0 || w.started < w.quot) {
-					if !w.start(t, t, ph == 1) {
-						break
-					}
-				}
+		phase, t := w.phase.Load(), now()
+		if phase == stopping && !stopSeen {
+			stopSeen = true
+			if gap > 0 && w.c.count == 0 && due < float64(t) {
+				w.unsent += int64((float64(t) - due) / gap)
 			}
 		}
-		for _, s := range w.socks {
-			if s.out.N > 0 {
-				if w.err = s.out.Send(s.fd); w.err != nil {
-					return
-				}
+		wake := t + wakeEvery
+		if phase == stopping || w.spent() {
+			if w.outstanding == 0 {
+				return
+			}
+		} else if gap > 0 {
+			for due <= float64(t) && w.outstanding < w.limit && !w.spent() && w.start(int64(due), t, phase == counting) {
+				due += gap
+			}
+			if w.outstanding < w.limit {
+				wake = min(wake, int64(due))
+			}
+		} else {
+			for w.outstanding < w.limit && !w.spent() && w.start(t, t, phase == counting) {
 			}
 		}
-		if !more && w.outstanding == 0 {
-			break
-		}
-		// wait and receive
-		d := wake - now()
-		if d < 0 {
-			d = 0
-		}
-		ts := unix.NsecToTimespec(d)
-		n, err := unix.Ppoll(w.pfd, &ts, nil)
-		if err != nil && err != unix.EINTR {
-			w.err = err
+		if w.err = w.flush(); w.err != nil {
 			return
 		}
-		if n > 0 {
-			t = now()
-			for i := range w.pfd {
-				if w.pfd[i].Revents == 0 {
-					continue
-				}
-				k, err := w.in.Recv(w.socks[i].fd, false)
-				if err != nil {
-					w.err = err
-					return
-				}
-				for j := 0; j < k; j++ {
-					w.response(w.socks[i], w.in.Msg(j), t)
-				}
-			}
+		if w.err = w.receive(wake); w.err != nil {
+			return
 		}
-		if t = now(); t >= nextScan {
+		if t = now(); t >= scanAt {
 			w.scan(t)
-			nextScan = t + int64(2*time.Millisecond)
+			scanAt = t + scanEvery
 		}
 	}
 }
 
-// start builds one request and queues it; false when no user has a fresh code now.
-func (w *worker) start(from, t int64, counted bool) bool {
-	c, us := w.c, w.us
-	u := w.cur
-	var counter uint64
-	if !c.raw && c.layout != "pass" { // the freshness of the code
-		if c.kind == "hotp" {
-			counter = uint64(us.next[u])
-			us.next[u]++
-		} else {
-			step := (epochUnix + t) / int64(30*time.Second)
-			k := us.next[u]
-			if k < step-c.back {
-				k = step - c.back
-			}
-			if k > step+c.fwd {
-				if !c.reuse {
-					w.stall += int64(time.Millisecond)
-					time.Sleep(time.Millisecond)
-					return false
-				}
-				k = step
-			}
-			us.next[u] = k + 1
-			counter = uint64(k)
+// spent reports that the worker has sent its share of -count.
+func (w *worker) spent() bool { return w.c.count > 0 && w.started >= w.quota }
+
+// flush hands what start and scan queued to the kernel.
+func (w *worker) flush() error {
+	for _, s := range w.socks {
+		if s.out.N == 0 {
+			continue
+		}
+		if err := s.out.Send(s.fd); err != nil {
+			return err
 		}
 	}
-	w.cur += c.workers
-	if w.cur >= len(us.name) {
-		w.cur = w.no
-	}
-	var s *sock
-	for {
-		s = w.socks[w.rr]
-		if w.rr++; w.rr == len(w.socks) {
-			w.rr = 0
-		}
-		if s.nfree > 0 {
-			break
-		}
-	}
-	id := s.free[s.fh]
-	s.fh = (s.fh + 1) & 255
-	s.nfree--
-	sl := &s.slots[id]
-	for i := 0; i < 16; i += 8 {
-		v := w.rng.Uint64()
-		for j := 0; j < 8; j++ {
-			sl.auth[i+j] = byte(v >> (8 * j))
-		}
-	}
-	sl.busy, sl.counted, sl.tries, sl.user, sl.from = true, counted, 0, u, from
-	sl.deadline = t + int64(c.timeout)
-	b := rad.Begin(sl.pkt, rad.CodeRequest, id, &sl.auth)
-	if !c.raw {
-		b = append(b, rad.AttrUserName, byte(len(us.name[u])+2))
-		b = append(b, us.name[u]...)
-		pw := w.pw[:0]
-		switch c.layout {
-		case "pass", "passotp":
-			pw = append(pw, us.pw[u][:]...)
-		case "pinotp":
-			pw = append(pw, us.pin[u][:]...)
-		}
-		if c.layout != "pass" {
-			pw = w.coder.Append(pw, us.secret[u][:], counter, c.digits)
-		}
-		if c.wrong {
-			pw[len(pw)-1] ^= 1
-		}
-		w.pw = pw
-		b = rad.AppendAttr(b, rad.AttrNASIPAddress, nasIP)
-		switch c.auth {
-		case "pap":
-			b = w.ctx.AppendPAP(b, &sl.auth, pw)
-		case "chap":
-			b = w.ctx.AppendCHAP(b, id, pw, sl.auth[:])
-		case "mschapv2":
-			b = w.mschap(b, sl, us.name[u], pw)
-		}
-		w.ctx.FinishRequest(b)
-	} else {
-		b[3] = byte(len(b))
-	}
-	sl.pkt = b
-	s.out.Put(b, nil)
-	w.outstanding++
-	w.started++
-	if counted {
-		w.sent++
-		if c.rate > 0 {
-			w.lag.add(t - from)
-		}
-	}
-	return true
+	return nil
 }
 
-var nasIP = []byte{127, 0, 0, 1}
-
-func (w *worker) mschap(b []byte, sl *slot, name string, pw []byte) []byte {
-	var ac, pc [16]byte
-	copy(ac[:], sl.auth[:])
-	for i := range pc {
-		pc[i] = ac[i] ^ 0x5a
+// receive waits for responses until the moment wake and takes what is there.
+func (w *worker) receive(wake int64) error {
+	ts := unix.NsecToTimespec(max(0, wake-now()))
+	n, err := unix.Ppoll(w.pfd, &ts, nil)
+	if err != nil && err != unix.EINTR {
+		return err
 	}
-	nt, err := rfc2759.GenerateNTResponse(ac[:], pc[:], []byte(name), pw)
-	fail(err)
-	sl.ms, err = rfc2759.GenerateAuthenticatorResponse(ac[:], pc[:], nt, []byte(name), pw)
-	fail(err)
-	var v [50]byte // ident, flags, peer challenge, 8 reserved, response
-	copy(v[2:], pc[:])
-	copy(v[26:], nt)
-	b = rad.AppendMS(b, rad.MSCHAPChallenge, ac[:])
-	return rad.AppendMS(b, rad.MSCHAP2Response, v[:])
+	if n <= 0 {
+		return nil
+	}
+	t := now()
+	for i := range w.pfd {
+		if w.pfd[i].Revents == 0 {
+			continue
+		}
+		k, err := w.in.Recv(w.socks[i].fd, false)
+		if err != nil {
+			return err
+		}
+		for j := range k {
+			w.response(w.socks[i], w.in.Msg(j), t)
+		}
+	}
+	return nil
 }
 
 // response takes one datagram from the server.
@@ -307,7 +221,7 @@ func (w *worker) response(s *sock, p []byte, t int64) {
 	code := p[0]
 	if !w.c.raw {
 		ma, err := w.ctx.CheckResponse(p, &sl.auth)
-		if err == nil && w.c.rma && !ma {
+		if err == nil && w.c.requireMA && !ma {
 			err = rad.ErrMsgAuth
 		}
 		if err == nil && code == rad.CodeAccept && w.c.auth == "mschapv2" {
@@ -320,11 +234,11 @@ func (w *worker) response(s *sock, p []byte, t int64) {
 			return
 		}
 		if !ma && sl.counted {
-			w.noMA++
+			w.unsigned++
 		}
 	}
 	if sl.counted {
-		w.h.add(t - sl.from)
+		w.latency.add(t - sl.from)
 		switch {
 		case code == rad.CodeAccept || w.c.raw:
 			w.accept++
