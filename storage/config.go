@@ -40,6 +40,8 @@ type Env struct {
 	Now     func() time.Time      // time.Now
 	Log     *slog.Logger          // slog.Default()
 	Metrics prometheus.Registerer // nil: none
+
+	onCommit func(commit func() error) error // of tests: stands between the program and COMMIT; nil otherwise
 }
 
 const mib = 1 << 20

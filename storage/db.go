@@ -70,7 +70,7 @@ type DB struct {
 	flush    flushPass
 	cores    []byte
 	personal []byte
-	onCommit func(commit func() error) error // of tests: stands between the program and COMMIT; nil otherwise
+	onCommit func(commit func() error) error // Env's
 
 	heads        atomic.Pointer[position] // where the chain stands, for the mark
 	lastMark     mark
@@ -113,7 +113,7 @@ func open(ctx context.Context, cfg Config, outer *token.OuterKey, env Env) (*DB,
 	}
 	cfg, env = cfg.withDefaults(), env.withDefaults()
 	db := &DB{
-		cfg: cfg, now: env.Now, log: env.Log, started: env.Now(),
+		cfg: cfg, now: env.Now, log: env.Log, started: env.Now(), onCommit: env.onCommit,
 		ballast:     newBallast(cfg.Path+".ballast", int64(cfg.Ballast)*mib),
 		queue:       newQueue(cfg.Queue),
 		incarnation: make([]byte, 16),

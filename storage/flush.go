@@ -2,7 +2,6 @@ package storage
 
 import (
 	"fmt"
-
 )
 
 // flushChunk is how many rows one transaction of a flush brings up to date.
@@ -97,4 +96,3 @@ func (e *tokenEntry) row(committed uint64) (*write, uint64) {
 	e.since = 0
 	return &write{flushTokenStmt, []any{e.t.Last, int(e.t.Drift), int(e.t.DriftDay), int64(e.seq), int64(e.t.ID)}}, 0
 }
-

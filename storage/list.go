@@ -267,4 +267,3 @@ func (db *DB) TokenCounts() map[token.State]int {
 	}
 	return counts
 }
-

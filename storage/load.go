@@ -34,7 +34,7 @@ func (db *DB) load(ctx context.Context, m meta) (*state, error) {
 			st.tombstones[[16]byte(fp)] = last
 			return nil
 		}},
-		{"tokens", "select " + tokenColumns + " from token where "+visible, func(rows *sql.Rows) error {
+		{"tokens", "select " + tokenColumns + " from token where " + visible, func(rows *sql.Rows) error {
 			t, seq, err := scanToken(rows)
 			if err != nil {
 				return err
@@ -45,7 +45,7 @@ func (db *DB) load(ctx context.Context, m meta) (*state, error) {
 			}
 			return nil
 		}},
-		{"accounts", "select " + accountColumns + " from account where "+visible, func(rows *sql.Rows) error {
+		{"accounts", "select " + accountColumns + " from account where " + visible, func(rows *sql.Rows) error {
 			a, seq, err := scanAccount(rows)
 			if err != nil {
 				return err

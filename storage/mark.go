@@ -198,4 +198,3 @@ func (b *ballast) fill() {
 		b.release()
 	}
 }
-
