@@ -147,7 +147,9 @@ func TestDiskFull(t *testing.T) {
 	}
 
 	filler := filepath.Join(dir, "filler")
-	fill := func() { _ = exec.Command("dd", "if=/dev/zero", "of="+filler, "bs=4096", "oflag=append", "conv=notrunc").Run() }
+	fill := func() {
+		_ = exec.Command("dd", "if=/dev/zero", "of="+filler, "bs=4096", "oflag=append", "conv=notrunc").Run()
+	}
 	var seen, stopped int64
 	for step := int64(1); step < 4000; step++ {
 		fill()
