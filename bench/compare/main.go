@@ -47,6 +47,7 @@ type options struct {
 	sekisho string
 	json    string
 	keep    string
+	noisy   bool
 }
 
 // init locks the main goroutine to the main thread: servers are children of it and end with it (see launch).
@@ -63,6 +64,7 @@ func main() {
 	flag.StringVar(&o.sekisho, "sekisho", "", "program to measure; else it is built from the folder above")
 	flag.StringVar(&o.json, "json", "", "file that gets each measurement as a line of JSON")
 	flag.StringVar(&o.keep, "keep", "", "folder to work in, new or empty, which is kept; else a temporary one")
+	flag.BoolVar(&o.noisy, "noisy", false, "take the machine as it is: neither wait until it is quiet nor repeat")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -206,6 +208,9 @@ func (c *comparison) run(ctx context.Context) (*results, error) {
 		got := map[string]measurement{}
 		for _, e := range order {
 			spare := time.Until(c.deadline) - longest*time.Duration(left)
+			if c.options.noisy {
+				spare = 0
+			}
 			begin := time.Now()
 			one, err := c.once(ctx, m, e, round, spare, &longest)
 			if err != nil {

@@ -42,6 +42,8 @@ keys:
   file: {{.Dir}}/sealing.key
 admin:
   socket: {{.Dir}}/admin.sock
+log:
+  level: warn
 radius:
   listen: ["127.0.0.1:{{.Port}}"]
   listen_accounting: ["127.0.0.1:{{.Accounting}}"]
@@ -51,12 +53,14 @@ radius:
       secret: "{{.Secret}}"
 {{- if not .Directory}}
       first_factor: gateway
-directory: none
+directory:
+  type: none
 policies:
   - name: code-only
     first_factor: gateway
 {{- else}}
 directory:
+  type: ldap
   ldap:
     urls: ["{{.Directory.URL}}"]
     bind_dn: "{{.ReaderDN}}"
@@ -66,7 +70,7 @@ directory:
 policies:
   - name: password-and-code
     first_factor: password
-    joined: true
+    code: joined
 {{- end}}
 `))
 

@@ -1,5 +1,5 @@
-// udpbare answers every datagram, as cheaply as each way of doing it allows: it
-// shows the ceiling of the machine and of the load generator.
+// udpbare answers every datagram as cheaply as each way of doing it allows: it shows the ceiling of the machine and of the
+// load generator.
 //
 //	-mode loop       one socket, one goroutine, net.UDPConn ReadFromUDPAddrPort
 //	-mode goroutine  one socket, a goroutine for each packet (as layeh.com/radius does)
@@ -11,12 +11,14 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/md5"
 	"encoding/binary"
 	"flag"
 	"fmt"
+	"hash"
 	"log"
 	"net"
 	"os"
@@ -33,24 +35,20 @@ import (
 )
 
 var (
-	mode   = flag.String("mode", "loop", "")
-	addr   = flag.String("addr", "127.0.0.1:11899", "")
+	mode   = flag.String("mode", "loop", "loop|goroutine|reuseport|xnet|mmsg")
+	addr   = flag.String("addr", "127.0.0.1:11899", "where to listen, IPv4")
 	n      = flag.Int("n", 2, "sockets")
 	batch  = flag.Int("batch", 64, "messages in a batch")
-	sign   = flag.Bool("sign", false, "")
-	verify = flag.Bool("verify", false, "")
-	secret = flag.String("secret", "testing123", "")
+	sign   = flag.Bool("sign", false, "answer with a signed Access-Accept; without it, echo")
+	verify = flag.Bool("verify", false, "first check Message-Authenticator and unhide User-Password")
+	secret = flag.String("secret", "testing123", "shared secret")
 )
 
 // answerer makes one answer in out.
 type answerer struct {
 	ctx *rad.Ctx
 	pw  []byte
-	mac interface {
-		Write([]byte) (int, error)
-		Sum([]byte) []byte
-		Reset()
-	}
+	mac hash.Hash
 	sum [16]byte
 }
 
@@ -58,6 +56,7 @@ func newAnswerer() *answerer {
 	return &answerer{ctx: rad.NewCtx([]byte(*secret)), mac: hmac.New(md5.New, []byte(*secret))}
 }
 
+// answer is nil for what is no authentic request; it may use the memory of in and out.
 func (a *answerer) answer(in, out []byte) []byte {
 	if !*sign {
 		return in
@@ -93,13 +92,14 @@ func (a *answerer) answer(in, out []byte) []byte {
 	return out
 }
 
+// listen opens one socket, beside others on the same port when reuse.
 func listen(reuse bool) *net.UDPConn {
 	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
 		return c.Control(func(fd uintptr) {
 			if reuse {
-				unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+				_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
 			}
-			unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 4<<20)
+			_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 4<<20)
 		})
 	}}
 	c, err := lc.ListenPacket(context.Background(), "udp4", *addr)
@@ -109,16 +109,92 @@ func listen(reuse bool) *net.UDPConn {
 	return c.(*net.UDPConn)
 }
 
+// loop answers one packet after the other.
 func loop(c *net.UDPConn) {
 	a := newAnswerer()
-	in, out := make([]byte, 4096), make([]byte, 0, 4096)
+	in, out := make([]byte, rad.MaxPacket), make([]byte, 0, rad.MaxPacket)
 	for {
 		k, from, err := c.ReadFromUDPAddrPort(in)
 		if err != nil {
 			return
 		}
 		if o := a.answer(in[:k], out); o != nil {
-			c.WriteToUDPAddrPort(o, from)
+			_, _ = c.WriteToUDPAddrPort(o, from)
+		}
+	}
+}
+
+// inGoroutines makes a goroutine for each packet.
+func inGoroutines(c *net.UDPConn) {
+	pool := sync.Pool{New: func() any { return newAnswerer() }}
+	var in [rad.MaxPacket]byte
+	for {
+		k, from, err := c.ReadFromUDPAddrPort(in[:])
+		if err != nil {
+			return
+		}
+		packet := bytes.Clone(in[:k])
+		go func() {
+			a := pool.Get().(*answerer)
+			if o := a.answer(packet, nil); o != nil {
+				_, _ = c.WriteToUDPAddrPort(o, from)
+			}
+			pool.Put(a)
+		}()
+	}
+}
+
+// batches reads and writes by golang.org/x/net.
+func batches(c *ipv4.PacketConn) {
+	a := newAnswerer()
+	in, out := make([]ipv4.Message, *batch), make([]ipv4.Message, *batch)
+	for i := range in {
+		in[i].Buffers = [][]byte{make([]byte, rad.MaxPacket)}
+		out[i].Buffers = [][]byte{make([]byte, rad.MaxPacket)}
+	}
+	for {
+		k, err := c.ReadBatch(in, 0)
+		if err != nil {
+			return
+		}
+		m := 0
+		for _, msg := range in[:k] {
+			if o := a.answer(msg.Buffers[0][:msg.N], out[m].Buffers[0]); o != nil {
+				out[m].Buffers[0], out[m].Addr = o, msg.Addr
+				m++
+			}
+		}
+		for sent := 0; sent < m; {
+			n, err := c.WriteBatch(out[sent:m], 0)
+			if err != nil {
+				break
+			}
+			sent += n
+		}
+	}
+}
+
+// rawBatches reads and writes by recvmmsg and sendmmsg without allocating.
+func rawBatches(fd int) {
+	runtime.LockOSThread()
+	a := newAnswerer()
+	in, out := mmsg.New(*batch, rad.MaxPacket, true), mmsg.New(*batch, 0, true)
+	buffers := make([][]byte, *batch)
+	for i := range buffers {
+		buffers[i] = make([]byte, 0, rad.MaxPacket)
+	}
+	for {
+		k, err := in.Recv(fd, true)
+		if err != nil {
+			log.Fatal(err)
+		}
+		for i := range k {
+			if o := a.answer(in.Msg(i), buffers[i]); o != nil {
+				out.Put(o, in.Peer(i))
+			}
+		}
+		if err := out.Send(fd); err != nil {
+			log.Fatal(err)
 		}
 	}
 }
@@ -128,95 +204,30 @@ func main() {
 	switch *mode {
 	case "loop":
 		go loop(listen(false))
+	case "goroutine":
+		go inGoroutines(listen(false))
 	case "reuseport":
-		for i := 0; i < *n; i++ {
+		for range *n {
 			go loop(listen(true))
 		}
-	case "goroutine":
-		c := listen(false)
-		pool := sync.Pool{New: func() any { return newAnswerer() }}
-		go func() {
-			var in [4096]byte
-			for {
-				k, from, err := c.ReadFrom(in[:])
-				if err != nil {
-					return
-				}
-				go func(p []byte, from net.Addr) {
-					a := pool.Get().(*answerer)
-					if o := a.answer(p, nil); o != nil {
-						c.WriteTo(o, from)
-					}
-					pool.Put(a)
-				}(append([]byte(nil), in[:k]...), from)
-			}
-		}()
 	case "xnet":
-		for i := 0; i < *n; i++ {
-			c := ipv4.NewPacketConn(listen(true))
-			go func() {
-				a := newAnswerer()
-				in, out := make([]ipv4.Message, *batch), make([]ipv4.Message, *batch)
-				for i := range in {
-					in[i].Buffers = [][]byte{make([]byte, 4096)}
-					out[i].Buffers = [][]byte{make([]byte, 4096)}
-				}
-				for {
-					k, err := c.ReadBatch(in, 0)
-					if err != nil {
-						return
-					}
-					m := 0
-					for j := 0; j < k; j++ {
-						if o := a.answer(in[j].Buffers[0][:in[j].N], out[m].Buffers[0]); o != nil {
-							out[m].Buffers[0], out[m].Addr = o, in[j].Addr
-							m++
-						}
-					}
-					for off := 0; off < m; {
-						s, err := c.WriteBatch(out[off:m], 0)
-						if err != nil {
-							break
-						}
-						off += s
-					}
-				}
-			}()
+		for range *n {
+			go batches(ipv4.NewPacketConn(listen(true)))
 		}
 	case "mmsg":
 		ua, err := net.ResolveUDPAddr("udp4", *addr)
 		if err != nil {
 			log.Fatal(err)
 		}
-		for i := 0; i < *n; i++ {
+		for range *n {
 			fd, err := mmsg.Socket(&unix.SockaddrInet4{Port: ua.Port, Addr: [4]byte(ua.IP.To4())}, true, nil, 4<<20)
 			if err != nil {
 				log.Fatal(err)
 			}
-			go func() {
-				runtime.LockOSThread()
-				a := newAnswerer()
-				in, out := mmsg.New(*batch, 4096, true), mmsg.New(*batch, 0, true)
-				bufs := make([][]byte, *batch)
-				for i := range bufs {
-					bufs[i] = make([]byte, 0, 4096)
-				}
-				for {
-					k, err := in.Recv(fd, true)
-					if err != nil {
-						log.Fatal(err)
-					}
-					for j := 0; j < k; j++ {
-						if o := a.answer(in.Msg(j), bufs[j]); o != nil {
-							out.Put(o, in.Peer(j))
-						}
-					}
-					out.Send(fd)
-				}
-			}()
+			go rawBatches(fd)
 		}
 	default:
-		fmt.Fprintln(os.Stderr, "unknown mode")
+		fmt.Fprintf(os.Stderr, "udpbare: -mode %s is not known\n", *mode)
 		os.Exit(2)
 	}
 	ch := make(chan os.Signal, 1)

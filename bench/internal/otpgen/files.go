@@ -41,7 +41,7 @@ func WriteCSV(w io.Writer, seed, kind string, n int) error {
 		if kind == "hotp" {
 			counter = "0"
 		}
-		row := []string{Serial(i), u.SecretBase32(), kind, "sha1", "6", period, counter, u.Name}
+		row := []string{Serial(i), u.SecretBase32(), kind, "SHA1", "6", period, counter, u.Name}
 		if err := c.Write(row); err != nil {
 			return err
 		}
