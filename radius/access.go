@@ -201,6 +201,10 @@ func (r *request) decide(d authn.Decision) {
 			r.silent(faultLate)
 			return
 		}
+		if !at.After(now) {
+			r.send(b, &d, true)
+			return
+		}
 		if !s.waiting.take(r.client, false) {
 			r.silent(faultOverload)
 			return

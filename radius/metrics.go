@@ -75,7 +75,18 @@ func newMetrics(s *Server) *metrics {
 }
 
 // Describe is part of [prometheus.Collector].
-func (m *metrics) Describe(to chan<- *prometheus.Desc) { prometheus.DescribeByCollect(m, to) }
+func (m *metrics) Describe(to chan<- *prometheus.Desc) {
+	for _, column := range m.columns {
+		for _, d := range column {
+			if d != nil {
+				to <- d
+			}
+		}
+	}
+	for _, d := range []*prometheus.Desc{m.discards, m.unknown, m.conflicts, m.inFlight, m.delayed, m.cache} {
+		to <- d
+	}
+}
 
 // Collect is part of [prometheus.Collector].
 func (m *metrics) Collect(to chan<- prometheus.Metric) {

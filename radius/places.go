@@ -4,7 +4,7 @@ import "sync"
 
 // places bounds how many requests are held at once and shares the bound fairly. A client may hold at most as many places
 // as are still free: alone it gets half of them, and however many it asks for, the next client finds room (a dynamic
-// threshold, as in the buffers of shared-memory switches). An eighth more is kept for requests that carry a State, because
+// threshold, as in the buffers of shared-memory switches). A quarter more is kept for requests that carry a State, because
 // behind each of them stands somebody who has already got through the first round.
 type places struct {
 	limit int
@@ -20,7 +20,7 @@ func newPlaces(limit int) *places { return &places{limit: limit, by: map[*client
 func (p *places) take(c *client, preferred bool) bool {
 	limit := p.limit
 	if preferred {
-		limit += p.limit / 8
+		limit += p.limit / 4
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

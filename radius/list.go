@@ -1,0 +1,29 @@
+package radius
+
+import "sekisho/authn"
+
+// ClientInfo is a client with its profile's defaults filled in, for listings.
+type ClientInfo struct {
+	Login                authn.Client
+	Profile              string
+	Addresses            []string
+	MessageAuthenticator string // required, ratchet or off
+}
+
+// List gives the clients in the order of the config. It needs a config that passed Check.
+func (c Config) List() []ClientInfo {
+	s := c.settle()
+	all := make([]ClientInfo, len(s.clients))
+	for i, cl := range s.clients {
+		p := orDefault(c.Clients[i].Profile, "generic")
+		all[i] = ClientInfo{Login: cl.login, Profile: p, MessageAuthenticator: orDefault(c.Clients[i].MessageAuthenticator, profiles[p].messageAuth)}
+		for _, prefix := range cl.prefixes {
+			address := prefix.String()
+			if prefix.IsSingleIP() {
+				address = prefix.Addr().String()
+			}
+			all[i].Addresses = append(all[i].Addresses, address)
+		}
+	}
+	return all
+}
