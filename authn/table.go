@@ -182,21 +182,22 @@ func rows(f Facts) Step {
 	if done {
 		return s
 	}
+	if f.Factor == Password && f.Proof == Open && f.Empty {
+		f.Proof = Wrong
+	}
 	if f.Factor == Password && f.Proof == Open && !pair {
-		switch {
-		case f.Empty:
-			f.Proof = Wrong
-		case f.Slots == SlotsUnknown:
+		switch f.Slots {
+		case SlotsUnknown:
 			return Step{Row: 7, Do: DoSlots}
-		case f.Slots == SlotFree:
+		case SlotFree:
 			return Step{Row: 7, Do: DoBind}
-		case f.Slots == SlotsFlying:
+		case SlotsFlying:
 			return Step{Row: 7, Do: DoWait}
-		case f.PairFull:
-			return refuse(f, Step{Row: 5, Reason: BindBudget, Effects: AlarmPair})
-		default:
-			pair = true
 		}
+		if f.PairFull {
+			return refuse(f, Step{Row: 5, Reason: BindBudget, Effects: AlarmPair})
+		}
+		pair = true
 	}
 	if f.Factor == Gateway || f.Factor == NoFactor {
 		f.Proof = Right
@@ -216,7 +217,11 @@ func whoRows(f Facts) (Step, bool) {
 	case NotAsked:
 		return Step{Row: 2, Do: DoLookup}, true
 	case NoAnswer:
-		return Step{Row: 2, Do: DoDiscard, Reason: DirectoryDown}, true
+		why := DirectoryDown
+		if f.Why == StoreDown {
+			why = StoreDown
+		}
+		return Step{Row: 2, Do: DoDiscard, Reason: why}, true
 	}
 	switch f.Round {
 	case BadRound:
@@ -237,19 +242,21 @@ func whoRows(f Facts) (Step, bool) {
 	return refuse(f, Step{Row: 2, Reason: why, Effects: CountSource}), true
 }
 
-// refuse makes a refusal by the rows that a blind dialogue hides (S19): there everybody is asked for a code, and the end
-// is a Reject all the same. Without a blind dialogue it is a plain Reject.
+// refuse makes a refusal by the rows that a blind dialogue hides (S19): there they only mark the first factor wrong,
+// everybody is asked for a code, and the end is a Reject all the same. Elsewhere it is a plain Reject. Only the end counts
+// for the source, and equally for everybody, or row 4 would tell who exists; no text is remembered, or row 1 would.
 func refuse(f Facts, s Step) Step {
 	s.Do = DoReject
-	if !f.Blind {
-		return s
-	}
 	switch {
-	case f.Round == FirstRound:
+	case !f.Blind:
+	case f.Round == AnswerRound:
+		s.Effects = s.Effects&^KeepText | CountSource
+		if !f.LastTry {
+			s.Do, s.Proof = DoAsk, Wrong
+		}
+	case f.Asks && !f.HasCode:
 		s.Do, s.Proof = DoAsk, Wrong
-		s.Effects &^= CountSource
-	case !f.LastTry:
-		s.Do, s.Proof = DoAsk, Wrong
+		s.Effects &^= CountSource | KeepText
 	}
 	return s
 }
@@ -323,7 +330,10 @@ func askRow(f Facts) Step {
 	case Open:
 		ask.Effects = KeepPassword
 	case Wrong:
-		ask = refuse(f, Step{Row: 12, Reason: firstWrong(f), Effects: CountSource | KeepText})
+		if !f.Blind {
+			return Step{Row: 12, Do: DoReject, Reason: firstWrong(f), Effects: CountSource | KeepText}
+		}
+		ask.Reason = firstWrong(f)
 	}
 	return ask
 }
@@ -337,11 +347,15 @@ func lockedRows(f Facts) Step {
 	case NoTokens:
 		switch f.Proof {
 		case Right:
-			return Step{Row: 9, Do: DoReject, Reason: NoToken}
+			s := Step{Row: 9, Do: DoReject, Reason: NoToken}
+			if f.Blind {
+				return again(f, s) // as it asks on where the password is wrong
+			}
+			return s
 		case Wrong:
 			return again(f, Step{Row: 12, Reason: firstWrong(f), Effects: CountSource | KeepText})
 		}
-		return Step{Row: 7, Do: DoReject, Reason: BindBudget}
+		return again(f, Step{Row: 15, Reason: BindBudget, Effects: MissPair | CountSource | KeepText})
 	case FitsUsed:
 		return again(f, Step{Row: 8, Reason: AlreadyUsed})
 	case NotEvaluated, NoFit:
@@ -349,46 +363,50 @@ func lockedRows(f Facts) Step {
 			return Step{Row: 8, Do: DoDiscard, Reason: ClockDoubt}
 		}
 	}
+	// A PIN counts as open in PAIR until row 14; a password that is known to be wrong does not.
+	if f.Proof == Wrong && (!f.Pair || f.Factor != PIN) {
+		return wrongRows(f)
+	}
 	if f.Pair {
 		return pairRows(f)
 	}
 	return singleRows(f)
 }
 
-// singleRows are rows 9 to 12.
+// singleRows are rows 9 and 10.
 func singleRows(f Facts) Step {
-	switch f.Proof {
-	case Right:
-		switch f.Fit {
-		case FitsOpen:
-			return Step{Row: 9, Do: DoAccept, Reason: OK, Effects: Burn | Clear | Know}
-		case FitsPending:
-			return Step{Row: 9, Do: DoAccept, Reason: OKPending, Effects: Burn | Clear | Know | Activate}
-		case FitsShut:
-			return Step{Row: 9, Do: DoReject, Reason: f.Shut, Effects: Burn | TellPerson}
-		}
-		s := Step{Row: 10, Do: DoReject, Reason: WrongCode, Effects: CountMiss | CountSource | KeepText}
-		if f.WaitBegins {
-			return s
-		}
-		return again(f, s)
-	case Wrong:
-		s := Step{Row: 12, Reason: WrongBoth, Effects: CountSource | KeepText}
-		if stolen(f) {
-			s = Step{Row: 11, Reason: WrongFirstRightCode, Effects: CountTheft | CountSource | KeepText}
-		} else if f.Empty || f.NoPIN {
-			s.Reason = firstWrong(f)
-		}
-		// A dialogue that is not blind never gets here with a wrong first factor, and a blind one must look the same
-		// as row 10, waits included.
-		if f.WaitBegins {
-			s.Do = DoReject
-			return s
-		}
-		return again(f, s)
+	if f.Proof != Right {
+		// Nothing leaves the first factor open in SINGLE; were it so, nothing may open.
+		return Step{Row: 8, Do: DoDiscard, Reason: Fault}
 	}
-	// Nothing leaves the first factor open in SINGLE; were it so, nothing may open.
-	return Step{Row: 8, Do: DoDiscard, Reason: Fault}
+	switch f.Fit {
+	case FitsOpen:
+		return Step{Row: 9, Do: DoAccept, Reason: OK, Effects: Burn | Clear | Know}
+	case FitsPending:
+		return Step{Row: 9, Do: DoAccept, Reason: OKPending, Effects: Burn | Clear | Know | Activate}
+	case FitsShut:
+		return Step{Row: 9, Do: DoReject, Reason: f.Shut, Effects: Burn | TellPerson}
+	}
+	s := Step{Row: 10, Do: DoReject, Reason: WrongCode, Effects: CountMiss | CountSource | KeepText}
+	if f.WaitBegins && !f.Blind {
+		return s // a blind dialogue goes on: that it ends here would tell that the password was right
+	}
+	return again(f, s)
+}
+
+// wrongRows are rows 11 and 12.
+func wrongRows(f Facts) Step {
+	s := Step{Row: 12, Reason: WrongBoth, Effects: CountSource | KeepText}
+	switch {
+	case stolen(f):
+		s = Step{Row: 11, Reason: WrongFirstRightCode, Effects: CountTheft | CountSource | KeepText}
+		if f.Pair && f.Second {
+			s.Effects |= EndPair
+		}
+	case f.Empty || f.NoPIN:
+		s.Reason = firstWrong(f)
+	}
+	return again(f, s)
 }
 
 // stolen reports a right code that a wrong first factor came with. Tokens that never open again do not count: whoever
@@ -411,16 +429,13 @@ func pairRows(f Facts) Step {
 	}
 	if !f.Second {
 		s := Step{Row: 13, Do: DoReject, Reason: FirstOfTwo, Effects: Burn | StartPair}
-		if f.Round == AnswerRound || (f.Asks && f.Round == FirstRound) {
+		if f.Round == AnswerRound {
 			s.Do, s.Reason, s.Proof = DoAsk, AskSecondCode, f.Proof
 			if f.Proof == Open {
 				s.Effects |= KeepPassword
 			}
 		}
 		return s
-	}
-	if f.Proof == Open && f.Empty {
-		f.Proof = Wrong
 	}
 	switch f.Proof {
 	case Right:
@@ -430,7 +445,7 @@ func pairRows(f Facts) Step {
 		}
 		return s
 	case Wrong:
-		return again(f, Step{Row: 11, Reason: WrongFirstRightCode, Effects: CountTheft | CountSource | KeepText | EndPair})
+		return wrongRows(f)
 	}
 	if f.Factor != Password {
 		return Step{Row: 8, Do: DoDiscard, Reason: Fault} // a PIN is compared before the table is asked
