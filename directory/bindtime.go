@@ -28,7 +28,7 @@ func (b *bindTimes) add(now time.Time, took time.Duration) {
 	number := now.Unix() / 60
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	m := &b.minutes[number%bindMinutes]
+	m := &b.minutes[uint64(number)%bindMinutes]
 	if m.number != number {
 		*m = bindMinute{number: number}
 	}
@@ -38,13 +38,13 @@ func (b *bindTimes) add(now time.Time, took time.Duration) {
 // p99 is the time within which 99 of 100 binds of the last 10 minutes ended, in whole steps upward; one step when there
 // were none.
 func (b *bindTimes) p99(now time.Time) time.Duration {
-	oldest := now.Unix()/60 - bindMinutes + 1
+	newest := now.Unix() / 60
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var sums [bindSteps]int
 	total := 0
 	for i := range b.minutes {
-		if m := &b.minutes[i]; m.number >= oldest {
+		if m := &b.minutes[i]; m.number > newest-bindMinutes && m.number <= newest {
 			for step, n := range m.counts {
 				sums[step] += int(n)
 				total += int(n)

@@ -300,7 +300,9 @@ func TestHopelessPasswordsAreNotSent(t *testing.T) {
 func TestBindIsSentOnce(t *testing.T) {
 	f := newFake(t, "ldap")
 	l := openLDAP(t, f.config())
-	ask := func() (authn.BindResult, error) { return l.Authenticate(t.Context(), fakeUser("alice"), secret("right")) }
+	ask := func() (authn.BindResult, error) {
+		return l.Authenticate(t.Context(), fakeUser("alice"), secret("right"))
+	}
 	if r, err := ask(); err != nil || !r.OK {
 		t.Fatalf("%+v %v", r, err)
 	}
