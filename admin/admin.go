@@ -22,8 +22,10 @@
 package admin
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"iter"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -39,19 +41,69 @@ import (
 // Store is what the API may do with the data.
 type Store interface {
 	Update(keys authn.Keys, f func(*authn.Held) (authn.Change, error), done func(error)) error
-	View(keys authn.Keys, f func(*authn.Held)) error
+	// Import brings new accounts and tokens in, all or none, however many there are.
+	Import(ctx context.Context, accounts []*authn.Account, tokens []*token.Token, act *authn.Event) error
+
 	AccountOf(directory, external string) authn.AccountID
-	// FindToken gives the living token with a serial or credential ID; zero when there is none.
-	FindToken(serial string) token.ID
+	// Account gives a copy; authn.ErrNotFound when there is none.
+	Account(id authn.AccountID) (*authn.Account, error)
+	// FindToken gives the living token with a serial, else the one with a credential ID; zero when there is none.
+	FindToken(ctx context.Context, name string) (token.ID, error)
 	// FindSeed gives the living token with a fingerprint; zero when there is none (S9).
 	FindSeed(fingerprint [16]byte) token.ID
-	// Tokens gives up to limit tokens with an ID above after, in the order of IDs, as they stand now. They share no memory
-	// with the store.
-	Tokens(after token.ID, limit int) []*token.Token
-	// Holders gives the accounts that have an assignment of the token, revoked ones included.
-	Holders(id token.ID) []authn.AccountID
-	// Events gives the events a query picks, at most its Max, durable ones only.
-	Events(ctx context.Context, q authn.EventQuery) ([]authn.Event, error)
+	// Token gives a copy; authn.ErrNotFound when there is none.
+	Token(id token.ID) (TokenInfo, error)
+	// Tokens lists in the order of IDs.
+	Tokens(ctx context.Context, q TokenQuery) ([]TokenInfo, error)
+
+	// Logins lists durable events, newest first.
+	Logins(ctx context.Context, q LoginQuery) ([]authn.Event, error)
+	// Follow gives every event after seq, and then each one as it becomes durable, until ctx ends.
+	Follow(ctx context.Context, seq uint64) iter.Seq2[authn.Event, error]
+	// Seq is the number of the newest durable event.
+	Seq() uint64
+}
+
+// TokenInfo is a token and who has an assignment of it, revoked ones included.
+type TokenInfo struct {
+	Token   token.Token
+	Holders []TokenHolder
+}
+
+// TokenHolder is one account's assignment.
+type TokenHolder struct {
+	Account  authn.AccountID
+	Name     string
+	Standing token.Standing
+	Since    int64 // Unix seconds
+}
+
+// TokenQuery narrows a listing of tokens; zero fields narrow nothing.
+type TokenQuery struct {
+	State token.State // at Now: Expired counts
+	Form  token.Form
+	Now   time.Time
+	After token.ID // last ID of the page before
+	Limit int      // 1 to 1000
+}
+
+// LoginQuery narrows a listing of events; zero fields narrow nothing.
+type LoginQuery struct {
+	Account authn.AccountID
+	Name    []byte // as typed; asked for where there is no account
+	Client  string
+	Reason  authn.Reason
+	Acts    bool // acts of operators too
+	Since   time.Time
+	Before  uint64
+	Limit   int // 1 to 1000
+}
+
+// picks is the query for an event that just happened.
+func (q *LoginQuery) picks(e *authn.Event) bool {
+	return (q.Acts || e.Kind == authn.LoginEvent) && (q.Account == 0 || e.Account == q.Account) &&
+		(q.Name == nil || bytes.Equal(q.Name, e.Personal.Name)) && (q.Client == "" || e.Client == q.Client) &&
+		(q.Reason == 0 || e.Reason == q.Reason) && !e.At.Before(q.Since)
 }
 
 // Keys seals and opens seeds and derives the key of PINs; token.Keys does.
@@ -66,20 +118,21 @@ var _ Keys = (*token.Keys)(nil)
 
 // Client is a gateway as `client list` shows it.
 type Client struct {
-	Name      string   `json:"name"`
-	Service   string   `json:"service,omitempty" doc:"clients of one name here count as one service"`
-	Addresses []string `json:"addresses"`
-	RequireMA string   `json:"require_message_authenticator" doc:"yes, no or auto"`
-	Ratchet   string   `json:"ratchet,omitempty" doc:"since when it is required because the gateway once sent it; RFC 3339"`
-	Challenge string   `json:"challenge" doc:"no, plain or blind"`
+	Name                 string   `json:"name"`
+	Service              string   `json:"service,omitempty" doc:"clients of one name here count as one service"`
+	Profile              string   `json:"profile"`
+	Addresses            []string `json:"addresses"`
+	MessageAuthenticator string   `json:"message_authenticator" doc:"required, ratchet or off"`
+	Ratchet              string   `json:"ratchet_since,omitempty" doc:"since when it is required because the gateway once sent it; RFC 3339"`
+	Challenge            string   `json:"challenge" doc:"none, plain or blind"`
 }
 
 // Clients tells about the gateways and undoes a ratchet.
 type Clients interface {
 	Clients() []Client
-	// ReleaseMA lets a client go without Message-Authenticator again. known is false for a name that is in no
-	// configuration, released where nothing was ratcheted.
-	ReleaseMA(name string) (known, released bool, err error)
+	// ReleaseMA lets a client go without Message-Authenticator again and saves act with it. known is false for a name that
+	// is in no configuration; the error is authn.ErrNotFound where nothing was ratcheted.
+	ReleaseMA(ctx context.Context, name string, act *authn.Event) (known bool, err error)
 }
 
 // Clock is the watch on the wall clock (S21).
@@ -89,7 +142,7 @@ type Clock interface {
 	Accept() (was bool)
 }
 
-// Server serves the API. All fields are needed.
+// Server serves the API. All fields but NewUser are needed.
 type Server struct {
 	Store     Store
 	Directory authn.Directory
@@ -97,7 +150,9 @@ type Server struct {
 	Clients   Clients
 	Clock     Clock
 	Operators Operators
-	Issuer    string // shown by apps beside a software token's codes
+	Issuer    string                                 // shown by apps beside a software token's codes
+	NewUser   func(name []byte) (*authn.User, error) // makes a user of a name nobody has yet, for `directory: none`; else nil
+	Forget    func(...authn.AccountID)               // drops cached answers of accounts that an act changed (S13)
 	Health    func() Health
 	Now       func() time.Time
 	Log       *slog.Logger
@@ -183,11 +238,24 @@ func (s *Server) apply(ctx context.Context, keys authn.Keys, rule func(*authn.He
 	if err != nil {
 		return nil, s.problem(err)
 	}
-	s.Log.Info("act", "act", event.Act, "actor", event.Actor, "token", event.Token, "account", event.Account, "detail", event.Detail, "refused", refused != nil)
+	s.Forget(keys.Accounts...)
+	s.logAct(event)
 	if refused != nil {
 		return event, s.problem(refused)
 	}
 	return event, nil
+}
+
+// logAct writes one line for one saved act.
+func (s *Server) logAct(e *authn.Event) {
+	args := []any{"act", e.Act, "actor", e.Actor, "detail", e.Detail}
+	if e.Token != 0 {
+		args = append(args, "token", e.Token.String())
+	}
+	if e.Account != 0 {
+		args = append(args, "account", e.Account.String())
+	}
+	s.Log.Info("act", args...)
 }
 
 // simple fits rules that cannot fail to what apply wants.
@@ -198,24 +266,37 @@ func simple(rule func(*authn.Held) (authn.Change, *authn.Refusal)) func(*authn.H
 	}
 }
 
-// owner finds the person a name means: through the directory, else by account ID for people who are no longer in it. The
+// owner finds the person a name means: through the directory, else by account ID for people who are no longer in it. Their
 // account is a new ID, not yet saved, when they have none.
 func (s *Server) owner(ctx context.Context, name string) (authn.Owner, error) {
 	u, err := s.Directory.Lookup(ctx, []byte(name))
-	if err == nil {
+	if errors.Is(err, authn.ErrUnknownUser) {
+		if id, perr := token.ParseID(name); perr == nil {
+			if a, aerr := s.Store.Account(authn.AccountID(id)); aerr == nil {
+				return authn.Owner{Account: a.ID}, nil
+			}
+		}
+	}
+	return s.ownerOf(u, err, name)
+}
+
+// newOwner is owner for acts that may make an account: under `directory: none` they make the user too.
+func (s *Server) newOwner(ctx context.Context, name string) (authn.Owner, error) {
+	u, err := s.Directory.Lookup(ctx, []byte(name))
+	if errors.Is(err, authn.ErrUnknownUser) && s.NewUser != nil {
+		u, err = s.NewUser([]byte(name))
+	}
+	return s.ownerOf(u, err, name)
+}
+
+func (s *Server) ownerOf(u *authn.User, err error, name string) (authn.Owner, error) {
+	switch {
+	case err == nil:
 		id := s.Store.AccountOf(u.Directory, u.ID)
 		if id == 0 {
 			id = authn.AccountID(token.NewID())
 		}
 		return authn.Owner{Account: id, User: u}, nil
-	}
-	if id, perr := token.ParseID(name); perr == nil && errors.Is(err, authn.ErrUnknownUser) {
-		o := authn.Owner{Account: authn.AccountID(id)}
-		if a := s.account(o.Account); a != nil {
-			return o, nil
-		}
-	}
-	switch {
 	case errors.Is(err, authn.ErrUnknownUser):
 		return authn.Owner{}, newProblem(http.StatusNotFound, "unknown-user", wordUnknownUser(name))
 	case errors.Is(err, authn.ErrAmbiguousUser):
@@ -225,45 +306,21 @@ func (s *Server) owner(ctx context.Context, name string) (authn.Owner, error) {
 	return authn.Owner{}, newProblem(http.StatusServiceUnavailable, "directory-down", wordDirectoryDown)
 }
 
-// account copies what a listing shows of an account; nil when there is none.
-func (s *Server) account(id authn.AccountID) *authn.Account {
-	var found *authn.Account
-	err := s.Store.View(authn.Keys{Accounts: []authn.AccountID{id}}, func(h *authn.Held) {
-		if len(h.Accounts) == 0 || h.Accounts[0] == nil {
-			return
-		}
-		a := *h.Accounts[0]
-		a.Assignments = append([]token.Assignment(nil), a.Assignments...)
-		a.Guard.Charges = append([]authn.Charge(nil), a.Guard.Charges...)
-		a.Guard.Known = nil
-		a.Memory = authn.Memory{}
-		found = &a
-	})
-	if err != nil {
-		return nil
-	}
-	return found
-}
-
 // token finds a token by serial, credential ID or ID.
-func (s *Server) token(ref string) (*token.Token, error) {
-	id := s.Store.FindToken(ref)
-	if id == 0 {
-		id, _ = token.ParseID(ref)
-	}
-	var found *token.Token
-	err := s.Store.View(authn.Keys{Tokens: []token.ID{id}}, func(h *authn.Held) {
-		if t := h.Token(id); t != nil {
-			c := *t
-			c.Sealed = token.SealedSeed{}
-			found = &c
-		}
-	})
+func (s *Server) token(ctx context.Context, name string) (TokenInfo, error) {
+	id, err := s.Store.FindToken(ctx, name)
 	if err != nil {
-		return nil, s.problem(err)
+		return TokenInfo{}, s.problem(err)
 	}
-	if found == nil {
-		return nil, newProblem(http.StatusNotFound, "unknown-token", wordUnknownToken(ref))
+	if id == 0 {
+		id, _ = token.ParseID(name)
 	}
-	return found, nil
+	info, err := s.Store.Token(id)
+	if errors.Is(err, authn.ErrNotFound) {
+		return info, newProblem(http.StatusNotFound, "unknown-token", wordUnknownToken(name))
+	}
+	if err != nil {
+		return info, s.problem(err)
+	}
+	return info, nil
 }

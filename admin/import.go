@@ -62,13 +62,42 @@ func (s *Server) importTokens(ctx context.Context, in *struct {
 		}
 	}
 	act := s.act(ctx)
-	_, err = s.apply(ctx, keys, simple(func(h *authn.Held) (authn.Change, *authn.Refusal) {
-		return act.Import(h, incoming, in.Pending, shown([]byte(in.Source)))
-	}))
+	source := shown([]byte(in.Source))
+	if len(incoming) <= oneTransaction {
+		_, err = s.apply(ctx, keys, simple(func(h *authn.Held) (authn.Change, *authn.Refusal) {
+			return act.Import(h, incoming, in.Pending, source)
+		}))
+	} else {
+		err = s.importMany(ctx, act, incoming, in.Pending, source)
+	}
 	if err != nil {
 		return nil, err
 	}
 	return &struct{ Body Imported }{n}, nil
+}
+
+// oneTransaction is how many tokens may come in by one Update, which holds logins up for as long as it is written (S8).
+// More go the store's way for many rows, which takes new accounts only.
+const oneTransaction = 400
+
+func (s *Server) importMany(ctx context.Context, act authn.Act, incoming []authn.Incoming, pending bool, source string) error {
+	for _, i := range incoming {
+		if i.Owner == nil {
+			continue
+		}
+		if _, err := s.Store.Account(i.Owner.Account); err == nil {
+			return newProblem(http.StatusUnprocessableEntity, "file-too-long", wordTooManyOwners(i.Owner.User.Name))
+		}
+	}
+	c, refused := act.Import(&authn.Held{}, incoming, pending, source)
+	if refused != nil {
+		return s.problem(refused)
+	}
+	if err := s.Store.Import(ctx, c.Accounts, c.Tokens, c.Event); err != nil {
+		return s.problem(err)
+	}
+	s.logAct(c.Event)
+	return nil
 }
 
 // readSeeds reads a file to its end and seals every seed on the way. places lists what is wrong with it.
@@ -84,7 +113,11 @@ func (s *Server) readSeeds(ctx context.Context, r io.Reader) (incoming []authn.I
 		at := func(column, format string, a ...any) {
 			places = append(places, Place{fmt.Sprintf("line %d, column %s", row.Line, column), fmt.Sprintf(format, a...)})
 		}
-		if t.Serial != "" && s.Store.FindToken(t.Serial) != 0 {
+		taken, err := s.Store.FindToken(ctx, t.Serial)
+		if err != nil {
+			return s.problem(err)
+		}
+		if t.Serial != "" && taken != 0 {
 			at("serial", "another token has the serial %s", quoted(t.Serial))
 		}
 		if id := s.Store.FindSeed(t.Fingerprint); id != 0 {
@@ -126,14 +159,11 @@ func (s *Server) ownerOnce(ctx context.Context, name string, owners, people map[
 	if o := owners[name]; o != nil {
 		return o, nil
 	}
-	o, err := s.owner(ctx, name)
+	o, err := s.newOwner(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	who := o.Account.String()
-	if o.User != nil {
-		who = o.User.Directory + "\x00" + o.User.ID
-	}
+	who := o.User.Directory + "\x00" + o.User.ID
 	if people[who] == nil {
 		people[who] = &o
 	}

@@ -3,7 +3,9 @@ package admin
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -38,16 +40,19 @@ func (s *Server) releaseMA(ctx context.Context, in *struct {
 }) (*doneReply, error) {
 	s.acts.Lock()
 	defer s.acts.Unlock()
-	known, released, err := s.Clients.ReleaseMA(in.Client)
+	act := s.act(ctx)
+	event := act.Note("client.release-ma", in.Client).Event
+	known, err := s.Clients.ReleaseMA(ctx, in.Client, event)
 	switch {
-	case err != nil:
-		return nil, s.problem(err)
 	case !known:
 		return nil, newProblem(http.StatusNotFound, "unknown-client", wordUnknownClient(in.Client))
-	case !released:
+	case errors.Is(err, authn.ErrNotFound):
 		return nil, newProblem(http.StatusConflict, "not-ratcheted", wordNotRatcheted(in.Client))
+	case err != nil:
+		return nil, s.problem(err)
 	}
-	return s.note(ctx, "client.release-ma", in.Client)
+	s.logAct(event)
+	return done(event, nil)
 }
 
 func (s *Server) acceptClock(ctx context.Context, _ *struct{}) (*doneReply, error) {
@@ -71,58 +76,52 @@ func (s *Server) note(ctx context.Context, name, detail string) (*doneReply, err
 	})))
 }
 
-// followEvery is how often a follower is served.
-const followEvery = 250 * time.Millisecond
-
 // logins streams events as JSON, one in each line, oldest first. It stands beside huma, which answers in one piece.
 func (s *Server) logins(w http.ResponseWriter, r *http.Request) {
-	q, follow, err := s.loginQuery(r)
-	if err != nil {
-		writeProblem(w, err)
+	q, follow, problem := s.loginQuery(r)
+	if problem != nil {
+		writeProblem(w, problem)
 		return
 	}
-	events, failed := s.Store.Events(r.Context(), q)
-	if failed != nil {
-		s.Log.Error("reading events", "error", failed)
+	seq := s.Store.Seq()
+	q.Before = seq + 1
+	events, err := s.Store.Logins(r.Context(), q)
+	if err != nil {
+		s.Log.Error("reading events", "error", err)
 		writeProblem(w, newProblem(http.StatusInternalServerError, "fault", wordEventsFailed))
 		return
 	}
-	if q.After == 0 {
-		for i, j := 0, len(events)-1; i < j; i, j = i+1, j-1 {
-			events[i], events[j] = events[j], events[i]
-		}
-	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
-	out := http.NewResponseController(w)
-	_ = out.SetWriteDeadline(time.Time{})
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
-	tick := time.NewTicker(followEvery)
-	defer tick.Stop()
-	for {
-		for i := range events {
-			q.After = events[i].Seq
-			if enc.Encode(viewEvent(&events[i])) != nil {
-				return
-			}
-		}
-		if !follow || out.Flush() != nil {
+	for _, e := range slices.Backward(events) {
+		if enc.Encode(viewEvent(&e)) != nil {
 			return
 		}
-		select {
-		case <-r.Context().Done():
+	}
+	if !follow {
+		return
+	}
+	out := http.NewResponseController(w)
+	if out.Flush() != nil {
+		return
+	}
+	for e, err := range s.Store.Follow(r.Context(), seq) {
+		if err != nil {
+			s.Log.Error("following events", "error", err)
 			return
-		case <-tick.C:
 		}
-		q.Before, q.Limit = 0, authn.MaxEvents
-		if events, failed = s.Store.Events(r.Context(), q); failed != nil {
+		if q.picks(&e) && (enc.Encode(viewEvent(&e)) != nil || out.Flush() != nil) {
 			return
 		}
 	}
 }
 
+// maxLogins is how many events one listing gives.
+const maxLogins = 1000
+
 // loginQuery reads the filters of a listing of logins.
-func (s *Server) loginQuery(r *http.Request) (q authn.EventQuery, follow bool, p *Problem) {
+func (s *Server) loginQuery(r *http.Request) (q LoginQuery, follow bool, p *Problem) {
 	v := r.URL.Query()
 	bad := func(where, problem string) *Problem {
 		return newProblem(http.StatusUnprocessableEntity, "bad-input", "The filter "+where+" "+problem+".", Place{where, problem})
@@ -130,13 +129,11 @@ func (s *Server) loginQuery(r *http.Request) (q authn.EventQuery, follow bool, p
 	q.Client = v.Get("client")
 	q.Limit = 50
 	follow = v.Get("follow") == "true"
-	if v.Get("acts") != "true" {
-		q.Kind = authn.LoginEvent
-	}
+	q.Acts = v.Get("acts") == "true"
 	if text := v.Get("limit"); text != "" {
 		n, err := strconv.Atoi(text)
-		if err != nil || n < 0 || n > authn.MaxEvents {
-			return q, follow, bad("limit", "has to be a number from 0 to 1000")
+		if err != nil || n < 1 || n > maxLogins {
+			return q, follow, bad("limit", "has to be a number from 1 to 1000")
 		}
 		q.Limit = n
 	}
@@ -158,9 +155,11 @@ func (s *Server) loginQuery(r *http.Request) (q authn.EventQuery, follow bool, p
 		}
 	}
 	if name := v.Get("user"); name != "" {
-		q.Name = []byte(name)
-		if u, err := s.Directory.Lookup(r.Context(), q.Name); err == nil {
+		if u, err := s.Directory.Lookup(r.Context(), []byte(name)); err == nil {
 			q.Account = s.Store.AccountOf(u.Directory, u.ID)
+		}
+		if q.Account == 0 {
+			q.Name = []byte(name)
 		}
 	}
 	return q, follow, nil

@@ -13,10 +13,6 @@ import (
 	"sekisho/token"
 )
 
-type tokenRef struct {
-	Token string `path:"token" maxLength:"128" doc:"serial, credential ID or ID"`
-}
-
 type tokenPage struct {
 	Body struct {
 		Tokens []Token `json:"tokens"`
@@ -59,67 +55,52 @@ func (s *Server) tokenRoutes(api huma.API) {
 	huma.Post(api, "/api/v1/users/{user}/tokens", s.enroll)
 }
 
-func (s *Server) listTokens(_ context.Context, in *struct {
+var states = map[string]token.State{"in stock": token.InStock, "in use": token.InUse, "expired": token.Expired, "destroyed": token.Destroyed}
+
+var forms = map[string]token.Form{"software": token.Software, "hardware": token.Hardware}
+
+func (s *Server) listTokens(ctx context.Context, in *struct {
 	After string `query:"after" doc:"ID of the last token of the page before"`
 	Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 	State string `query:"state" enum:"in stock,in use,expired,destroyed"`
 	Form  string `query:"form" enum:"software,hardware"`
 }) (*tokenPage, error) {
-	var after token.ID
+	q := TokenQuery{State: states[in.State], Form: forms[in.Form], Now: s.Now(), Limit: in.Limit}
 	if in.After != "" {
 		var err error
-		after, err = token.ParseID(in.After)
+		q.After, err = token.ParseID(in.After)
 		if err != nil {
-			return nil, newProblem(http.StatusUnprocessableEntity, "bad-input", err.Error())
+			return nil, newProblem(http.StatusUnprocessableEntity, "bad-input", capital(err.Error()))
 		}
 	}
-	now := s.Now()
+	all, err := s.Store.Tokens(ctx, q)
+	if err != nil {
+		return nil, s.problem(err)
+	}
 	page := &tokenPage{}
-	page.Body.Tokens = []Token{}
-	for {
-		batch := s.Store.Tokens(after, in.Limit)
-		for _, t := range batch {
-			after = t.ID
-			if in.State != "" && t.StateAt(now).String() != in.State || in.Form != "" && t.Form.String() != in.Form {
-				continue
-			}
-			page.Body.Tokens = append(page.Body.Tokens, s.withHolders(t))
-			if len(page.Body.Tokens) == in.Limit {
-				page.Body.Next = after.String()
-				return page, nil
-			}
-		}
-		if len(batch) < in.Limit {
-			return page, nil
-		}
+	page.Body.Tokens = make([]Token, len(all))
+	for i, info := range all {
+		page.Body.Tokens[i] = viewInfo(info, q.Now)
 	}
+	if len(all) == in.Limit {
+		page.Body.Next = all[len(all)-1].Token.ID.String()
+	}
+	return page, nil
 }
 
-func (s *Server) showToken(_ context.Context, in *tokenRef) (*struct{ Body Token }, error) {
-	t, err := s.token(in.Token)
+func (s *Server) showToken(ctx context.Context, in *struct {
+	Token string `path:"token" maxLength:"128" doc:"serial, credential ID or ID"`
+}) (*struct{ Body Token }, error) {
+	info, err := s.token(ctx, in.Token)
 	if err != nil {
 		return nil, err
 	}
-	return &struct{ Body Token }{s.withHolders(t)}, nil
-}
-
-func (s *Server) withHolders(t *token.Token) Token {
-	v := viewToken(t, s.Now())
-	for _, id := range s.Store.Holders(t.ID) {
-		a := s.account(id)
-		if a == nil {
-			continue
-		}
-		if h := a.Assignment(t.ID); h != nil {
-			v.Holders = append(v.Holders, Holder{User: shown([]byte(a.Name)), Account: a.ID.String(), Standing: h.Standing.String(), Since: instant(h.Since)})
-		}
-	}
-	return v
+	return &struct{ Body Token }{viewInfo(info, s.Now())}, nil
 }
 
 func (s *Server) assign(ctx context.Context, in *struct {
-	tokenRef
-	Body struct {
+	Token string `path:"token" maxLength:"128" doc:"serial, credential ID or ID"`
+	Body  struct {
 		User    string `json:"user" minLength:"1" maxLength:"253"`
 		Share   bool   `json:"share,omitempty" doc:"others who hold the token keep it"`
 		Pending bool   `json:"pending,omitempty" doc:"it opens nothing before its first right code"`
@@ -127,62 +108,65 @@ func (s *Server) assign(ctx context.Context, in *struct {
 }) (*doneReply, error) {
 	s.acts.Lock()
 	defer s.acts.Unlock()
-	t, err := s.token(in.Token)
+	info, err := s.token(ctx, in.Token)
 	if err != nil {
 		return nil, err
 	}
-	o, err := s.owner(ctx, in.Body.User)
+	o, err := s.newOwner(ctx, in.Body.User)
 	if err != nil {
 		return nil, err
 	}
-	act := s.act(ctx)
+	t, act := &info.Token, s.act(ctx)
 	return done(s.apply(ctx, authn.Keys{Accounts: []authn.AccountID{o.Account}, Tokens: []token.ID{t.ID}},
 		simple(func(h *authn.Held) (authn.Change, *authn.Refusal) {
 			return act.Assign(h, o, t.ID, in.Body.Share, in.Body.Pending)
 		})))
 }
 
-// holder is the one account that an act on a token means: the named user's, or the only one that is still held.
-func (s *Server) holder(ctx context.Context, t *token.Token, name string) (authn.Owner, error) {
+// holder is the one account that an act on a token means: the named user's, or the only one that holds it.
+func (s *Server) holder(ctx context.Context, info *TokenInfo, name string) (authn.Owner, error) {
 	if name != "" {
 		return s.owner(ctx, name)
 	}
-	holders := s.holders(t.ID)
+	holders := info.holding()
 	switch len(holders) {
 	case 0:
-		return authn.Owner{}, newProblem(http.StatusConflict, "not-assigned", wordNotAssigned(t))
+		return authn.Owner{}, newProblem(http.StatusConflict, "not-assigned", wordNotAssigned(&info.Token))
 	case 1:
 		return authn.Owner{Account: holders[0]}, nil
 	}
-	return authn.Owner{}, newProblem(http.StatusConflict, "several-holders", wordSeveralHolders(t, len(holders)))
+	return authn.Owner{}, newProblem(http.StatusConflict, "several-holders", wordSeveralHolders(&info.Token, len(holders)))
 }
 
-// holders are the accounts that hold a token, revoked holds left out.
-func (s *Server) holders(id token.ID) []authn.AccountID {
-	return slices.DeleteFunc(slices.Clone(s.Store.Holders(id)), func(h authn.AccountID) bool {
-		a := s.account(h)
-		return a == nil || !a.Holds(id)
-	})
+// holding are the accounts that hold the token, revoked holds left out.
+func (info *TokenInfo) holding() []authn.AccountID {
+	var ids []authn.AccountID
+	for _, h := range info.Holders {
+		if h.Standing != token.Revoked {
+			ids = append(ids, h.Account)
+		}
+	}
+	return ids
 }
 
 func (s *Server) confirm(ctx context.Context, in *struct {
-	tokenRef
-	Body struct {
+	Token string `path:"token" maxLength:"128" doc:"serial, credential ID or ID"`
+	Body  struct {
 		Code authn.Secret `json:"code" doc:"what the token shows"`
 		User string       `json:"user,omitempty" maxLength:"253" doc:"needed when several hold the token"`
 	}
 }) (*doneReply, error) {
 	s.acts.Lock()
 	defer s.acts.Unlock()
-	t, err := s.token(in.Token)
+	info, err := s.token(ctx, in.Token)
 	if err != nil {
 		return nil, err
 	}
-	o, err := s.holder(ctx, t, in.Body.User)
+	o, err := s.holder(ctx, &info, in.Body.User)
 	if err != nil {
 		return nil, err
 	}
-	act := s.act(ctx)
+	t, act := &info.Token, s.act(ctx)
 	return done(s.apply(ctx, authn.Keys{Accounts: []authn.AccountID{o.Account}, Tokens: []token.ID{t.ID}},
 		func(h *authn.Held) (authn.Change, *authn.Refusal, error) {
 			return act.Confirm(h, o, t.ID, func(t *token.Token) (token.Match, error) {
@@ -198,18 +182,18 @@ func (s *Server) confirm(ctx context.Context, in *struct {
 }
 
 func (s *Server) revoke(ctx context.Context, in *struct {
-	tokenRef
-	Body struct {
+	Token string `path:"token" maxLength:"128" doc:"serial, credential ID or ID"`
+	Body  struct {
 		User string `json:"user,omitempty" maxLength:"253" doc:"revoke it from this user only; absent: from everybody"`
 	}
 }) (*doneReply, error) {
 	s.acts.Lock()
 	defer s.acts.Unlock()
-	t, err := s.token(in.Token)
+	info, err := s.token(ctx, in.Token)
 	if err != nil {
 		return nil, err
 	}
-	holders := s.holders(t.ID)
+	t, holders := &info.Token, info.holding()
 	from := holders
 	if in.Body.User != "" {
 		o, err := s.owner(ctx, in.Body.User)
@@ -230,7 +214,7 @@ func (s *Server) revoke(ctx context.Context, in *struct {
 }
 
 func (s *Server) enroll(ctx context.Context, in *struct {
-	userRef
+	User string `path:"user" maxLength:"253" doc:"any spelling the directory knows, or an account ID"`
 	Body struct {
 		Name   string `json:"name,omitempty" maxLength:"128" doc:"what the owner calls the device"`
 		Digits int    `json:"digits,omitempty" enum:"6,8" default:"6"`
@@ -238,12 +222,9 @@ func (s *Server) enroll(ctx context.Context, in *struct {
 }) (*struct{ Body Enrolled }, error) {
 	s.acts.Lock()
 	defer s.acts.Unlock()
-	o, err := s.owner(ctx, in.User)
+	o, err := s.newOwner(ctx, in.User)
 	if err != nil {
 		return nil, err
-	}
-	if o.User == nil {
-		return nil, newProblem(http.StatusNotFound, "unknown-user", wordUnknownUser(in.User))
 	}
 	seed := token.NewSeed(token.SeedSize)
 	defer clear(seed)

@@ -10,17 +10,15 @@ import (
 	"sekisho/authn"
 )
 
-type userRef struct {
-	User string `path:"user" maxLength:"253" doc:"any spelling the directory knows, or an account ID"`
-}
-
 func (s *Server) userRoutes(api huma.API) {
 	huma.Get(api, "/api/v1/users/{user}", s.showUser)
 	huma.Put(api, "/api/v1/users/{user}/pin", s.setPIN)
 	huma.Post(api, "/api/v1/users/{user}/unlock", s.unlock)
 }
 
-func (s *Server) showUser(ctx context.Context, in *userRef) (*struct{ Body User }, error) {
+func (s *Server) showUser(ctx context.Context, in *struct {
+	User string `path:"user" maxLength:"253" doc:"any spelling the directory knows, or an account ID"`
+}) (*struct{ Body User }, error) {
 	o, err := s.owner(ctx, in.User)
 	if err != nil {
 		return nil, err
@@ -32,9 +30,12 @@ func (s *Server) showUser(ctx context.Context, in *userRef) (*struct{ Body User 
 			v.Barred = u.Barred.String()
 		}
 	}
-	a := s.account(o.Account)
-	if a == nil {
+	a, err := s.Store.Account(o.Account)
+	if errors.Is(err, authn.ErrNotFound) {
 		return &struct{ Body User }{v}, nil
+	}
+	if err != nil {
+		return nil, s.problem(err)
 	}
 	now := s.Now()
 	v.Account, v.PIN, v.Locks = a.ID.String(), !a.PIN.IsZero(), locks(&a.Guard, now)
@@ -42,37 +43,32 @@ func (s *Server) showUser(ctx context.Context, in *userRef) (*struct{ Body User 
 		v.Name, v.Directory = shown([]byte(a.Name)), a.Directory
 	}
 	for _, as := range a.Assignments {
-		t, err := s.token(as.Token.String())
-		var p *Problem
-		if errors.As(err, &p) && p.Status == http.StatusNotFound {
+		info, err := s.Store.Token(as.Token)
+		if errors.Is(err, authn.ErrNotFound) {
 			continue
 		}
 		if err != nil {
-			return nil, err
+			return nil, s.problem(err)
 		}
-		v.Tokens = append(v.Tokens, UserToken{Token: viewToken(t, now), Standing: as.Standing.String(), Since: instant(as.Since)})
+		v.Tokens = append(v.Tokens, UserToken{Token: viewToken(&info.Token, now), Standing: as.Standing.String(), Since: instant(as.Since)})
 	}
 	return &struct{ Body User }{v}, nil
 }
 
 func (s *Server) setPIN(ctx context.Context, in *struct {
-	userRef
+	User string `path:"user" maxLength:"253" doc:"any spelling the directory knows, or an account ID"`
 	Body struct {
 		PIN authn.Secret `json:"pin"`
 	}
 }) (*doneReply, error) {
 	s.acts.Lock()
 	defer s.acts.Unlock()
-	o, err := s.owner(ctx, in.User)
+	o, err := s.newOwner(ctx, in.User)
 	if err != nil {
 		return nil, err
 	}
-	name := ""
-	if o.User != nil {
-		name = o.User.Name
-	}
 	pin := in.Body.PIN.Reveal()
-	if err := authn.CheckPIN(string(pin), name, authn.MinPIN, authn.MaxPIN); err != nil {
+	if err := authn.CheckPIN(string(pin), o.User.Name, authn.MinPIN, authn.MaxPIN); err != nil {
 		return nil, newProblem(http.StatusUnprocessableEntity, "weak-pin", capital(err.Error()))
 	}
 	hash, err := authn.HashPIN(s.Keys.Derive(authn.PINPurpose), o.Account, pin)
@@ -84,14 +80,16 @@ func (s *Server) setPIN(ctx context.Context, in *struct {
 		simple(func(h *authn.Held) (authn.Change, *authn.Refusal) { return act.SetPIN(h, o, hash) })))
 }
 
-func (s *Server) unlock(ctx context.Context, in *userRef) (*doneReply, error) {
+func (s *Server) unlock(ctx context.Context, in *struct {
+	User string `path:"user" maxLength:"253" doc:"any spelling the directory knows, or an account ID"`
+}) (*doneReply, error) {
 	s.acts.Lock()
 	defer s.acts.Unlock()
 	o, err := s.owner(ctx, in.User)
 	if err != nil {
 		return nil, err
 	}
-	if s.account(o.Account) == nil {
+	if _, err := s.Store.Account(o.Account); errors.Is(err, authn.ErrNotFound) {
 		o.User = nil // there is nothing to unlock, and no reason to make an account
 	}
 	act := s.act(ctx)

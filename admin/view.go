@@ -66,7 +66,7 @@ type Event struct {
 	Seq      uint64            `json:"seq"`
 	At       time.Time         `json:"at"`
 	Kind     string            `json:"kind" doc:"login or act"`
-	Name     string            `json:"name,omitempty" doc:"as typed; octets that are no printable text stand as \\xHH"`
+	User     string            `json:"user,omitempty" doc:"as typed; octets that are no printable text stand as \\xHH"`
 	Account  string            `json:"account,omitempty"`
 	Client   string            `json:"client,omitempty"`
 	Policy   string            `json:"policy,omitempty"`
@@ -101,6 +101,14 @@ func viewToken(t *token.Token, now time.Time) Token {
 	return v
 }
 
+func viewInfo(info TokenInfo, now time.Time) Token {
+	v := viewToken(&info.Token, now)
+	for _, h := range info.Holders {
+		v.Holders = append(v.Holders, Holder{User: shown([]byte(h.Name)), Account: h.Account.String(), Standing: h.Standing.String(), Since: instant(h.Since)})
+	}
+	return v
+}
+
 func instant(unix int64) string {
 	if unix == 0 {
 		return ""
@@ -131,7 +139,7 @@ func locks(g *authn.Guard, now time.Time) []string {
 
 func viewEvent(e *authn.Event) Event {
 	v := Event{
-		Seq: e.Seq, At: e.At, Kind: "login", Name: shown(e.Personal.Name), Client: e.Client, Policy: e.Policy,
+		Seq: e.Seq, At: e.At, Kind: "login", User: shown(e.Personal.Name), Client: e.Client, Policy: e.Policy,
 		Station: shown(e.Personal.Station), Act: e.Act, Actor: e.Actor, Detail: e.Detail,
 	}
 	if e.Account != 0 {

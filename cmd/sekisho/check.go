@@ -1,0 +1,149 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os/user"
+
+	"github.com/spf13/cobra"
+
+	"sekisho/authn"
+	"sekisho/storage"
+	"sekisho/token"
+)
+
+func (a *app) checkConfigCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "check-config FILE", Short: "Tell everything that is wrong with a configuration, and what it means",
+		Long: "It reads what 'sekisho serve' would read: FILE, conf.d beside it, SEKISHO__SECTION__KEY and secret files. Nothing is\nstarted or changed. Exit 0: it is right, 1: it is not.",
+		Args: arguments("FILE"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			c, warnings, err := loadConfig(args[0], a.environ)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(a.out, wordConfigOK)
+			if err := a.table("", c.summary); err != nil {
+				return err
+			}
+			c.arithmetic(a.out)
+			for _, w := range warnings {
+				fmt.Fprintln(a.out, "warning: "+w)
+			}
+			return nil
+		},
+	}
+}
+
+// summary says in a few lines what the configuration means.
+func (c *Config) summary(w io.Writer) {
+	fmt.Fprintf(w, "directory\t%s (%s)\n", c.Directory.Name, c.Directory.Type)
+	for _, cl := range c.Radius.List() {
+		how := "Message-Authenticator " + cl.MessageAuthenticator
+		if cl.Login.GatewayProves {
+			how += ", proves a first factor itself"
+		}
+		fmt.Fprintf(w, "client\t%s at %v, %s\n", cl.Login.Name, cl.Addresses, how)
+	}
+	for _, p := range c.Policies {
+		fmt.Fprintf(w, "policy\t%s: %s\n", p.Name, p.sentence())
+	}
+}
+
+func (p PolicyConfig) sentence() string {
+	who, where := "everybody", "every client"
+	if len(p.Groups) > 0 {
+		who = fmt.Sprintf("members of %v", p.Groups)
+	}
+	if len(p.Clients) > 0 {
+		where = fmt.Sprint(p.Clients)
+	}
+	what := ""
+	switch {
+	case p.Deny:
+		return fmt.Sprintf("%s at %s: denied", who, where)
+	case p.FirstFactor == "none":
+		what = "a code alone"
+	case p.FirstFactor == "gateway":
+		what = "a code, after the gateway's own check"
+	case p.Code == "challenge":
+		what = p.FirstFactor + ", then the code is asked for"
+	case p.CodeFirst:
+		what = "code and " + p.FirstFactor + " in one field"
+	default:
+		what = p.FirstFactor + " and code in one field"
+	}
+	if p.Code == "either" {
+		what += ", or asked for"
+	}
+	if len(p.ExemptGroups) > 0 {
+		what += fmt.Sprintf("; no code for %v", p.ExemptGroups)
+	}
+	return fmt.Sprintf("%s at %s: %s", who, where, what)
+}
+
+// arithmetic prints what guessing can reach (S4): whatever the tokens, windows and layouts, failures are charged to the
+// account until its yearly budget is spent.
+func (c *Config) arithmetic(w io.Writer) {
+	l := c.limits()
+	chance := l.YearlyGuessChance()
+	fmt.Fprintf(w, "guessing (preset %s): who has the first factor and guesses codes gets in with a chance of at most %.2g a year per account,\n", c.Limits.Preset, chance)
+	fmt.Fprintf(w, "  %.2g over 1,000 accounts of which every first factor is known.\n", expected(chance, 1000))
+	win := c.window()
+	totp := token.Token{Mode: token.TOTP, Digits: 6, Period: 30, Last: token.NoStep}
+	hotp := token.Token{Mode: token.HOTP, Digits: 6, Last: token.NoStep}
+	for _, k := range []struct {
+		name  string
+		t     token.Token
+		steps int
+	}{{"time-based", totp, win.Back + win.Ahead + 1}, {"event-based", hotp, win.LookAhead}} {
+		cost := k.t.GuessCost(k.steps)
+		fmt.Fprintf(w, "  A 6-digit %s token: %d codes at a time, %.1g a miss; after some %d misses a year from new places two codes in a row are asked for.\n",
+			k.name, k.steps, float64(cost)*token.GuessUnit, l.Pot[authn.ClassUnknown]/cost)
+	}
+}
+
+// expected is the chance that at least one of n accounts falls.
+func expected(chance float64, n int) float64 {
+	all := 1.0
+	for range n {
+		all *= 1 - chance
+	}
+	return 1 - all
+}
+
+func (a *app) restoreCommand() *cobra.Command {
+	var adopt bool
+	cmd := &cobra.Command{
+		Use: "restore --adopt", Short: "Make the present database file the living one, after a restore or a move",
+		Long: "The service has to be stopped. Codes that were used after the file was copied are not known in it: event-based tokens are\n" +
+			"suspended until their resync, time-based ones refuse codes up to the present moment.",
+		Args: arguments(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !adopt {
+				return usageError{fmt.Errorf("say --adopt: it is the only way to restore so far")}
+			}
+			c, _, err := loadConfig(a.config, a.environ)
+			if err != nil {
+				return err
+			}
+			key, err := token.LoadOuterKey(c.Keys.File)
+			if err != nil {
+				return err
+			}
+			actor := "unknown"
+			if u, err := user.Current(); err == nil {
+				actor = u.Username
+			}
+			done, err := storage.Adopt(cmd.Context(), c.Storage, key, storage.Env{Log: newLog(a.err, c.Log)}, actor, c.window().Ahead)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(a.out, wordAdopted+"\n", fmt.Sprintf("epoch %d, %d event-based assignments suspended, %d time-based tokens moved ahead", done.Epoch, done.Suspended, done.Raised))
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&adopt, "adopt", false, "adopt the file that storage.path names")
+	cmd.Flags().StringVar(&a.config, "config", defaultConfig, "configuration `file`")
+	return cmd
+}

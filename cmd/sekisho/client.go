@@ -1,0 +1,121 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+
+	"sekisho/admin"
+)
+
+// api calls the service over its local socket. There is no timeout of its own: the service bounds what it does, and a
+// signal ends the command.
+type api struct {
+	socket string
+	http   *http.Client
+}
+
+func (a *app) api() *api {
+	socket := socketOf(a.socket, a.config)
+	return &api{socket, &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+		},
+	}}}
+}
+
+// call sends body as JSON (or as it is, when it is a reader) and decodes the answer into reply, which may be nil.
+func (c *api) call(ctx context.Context, method, path string, body, reply any) error {
+	res, err := c.send(ctx, method, path, body)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = res.Body.Close() }()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		return fmt.Errorf("the service broke off its answer: %w", err)
+	}
+	if reply == nil {
+		return nil
+	}
+	if raw, ok := reply.(*json.RawMessage); ok {
+		*raw = text
+		return nil
+	}
+	err = json.Unmarshal(text, reply)
+	if err != nil {
+		return fmt.Errorf("the service gave an answer that this program does not understand (another version?): %w", err)
+	}
+	return nil
+}
+
+func (c *api) send(ctx context.Context, method, path string, body any) (*http.Response, error) {
+	var reader io.Reader
+	kind := "application/json"
+	switch b := body.(type) {
+	case nil:
+	case io.Reader:
+		reader, kind = b, "text/csv"
+	default:
+		text, err := json.Marshal(b)
+		if err != nil {
+			return nil, err
+		}
+		reader = bytes.NewReader(text)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://sekisho"+path, reader)
+	if err != nil {
+		return nil, err
+	}
+	if reader != nil {
+		req.Header.Set("Content-Type", kind)
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		return nil, c.unreachable(err)
+	}
+	if res.StatusCode < 300 {
+		return res, nil
+	}
+	defer func() { _ = res.Body.Close() }()
+	return nil, refusal(res)
+}
+
+// unreachable says why nobody answered and what to do.
+func (c *api) unreachable(err error) error {
+	switch {
+	case errors.Is(err, context.Canceled):
+		return statusError(1)
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf(wordNoService, c.socket)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf(wordNoSocketRight, c.socket)
+	}
+	return fmt.Errorf("speaking to the service on %s: %w", c.socket, err)
+}
+
+// refusal reads a problem as sentences for people.
+func refusal(res *http.Response) error {
+	text, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
+	if err != nil {
+		return fmt.Errorf("the service broke off its answer: %w", err)
+	}
+	var p admin.Problem
+	if json.Unmarshal(text, &p) != nil || p.Detail == "" {
+		return fmt.Errorf("the service answered %s", res.Status)
+	}
+	var b strings.Builder
+	b.WriteString(p.Detail)
+	for _, e := range p.Errors {
+		b.WriteString("\n  " + strings.TrimPrefix(e.Where+": ", ": ") + e.Problem)
+	}
+	return errors.New(b.String())
+}

@@ -1,0 +1,273 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"sekisho/authn"
+	"sekisho/directory"
+	"sekisho/internal/conf"
+	"sekisho/radius"
+	"sekisho/storage"
+	"sekisho/token"
+)
+
+// Config is the whole configuration. Each section belongs to the package that it configures; configs/sekisho.yaml
+// explains every key.
+type Config struct {
+	Storage   storage.Config  `yaml:"storage"`
+	Keys      KeysConfig      `yaml:"keys"`
+	Radius    radius.Config   `yaml:"radius"`
+	Directory DirectoryConfig `yaml:"directory"`
+	Policies  []PolicyConfig  `yaml:"policies"`
+	Limits    LimitsConfig    `yaml:"limits"`
+	Login     LoginConfig     `yaml:"login"`
+	Enroll    EnrollConfig    `yaml:"enroll"`
+	Admin     AdminConfig     `yaml:"admin"`
+	Metrics   MetricsConfig   `yaml:"metrics"`
+	Log       LogConfig       `yaml:"log"`
+}
+
+// KeysConfig names the key that opens the store.
+type KeysConfig struct {
+	// File was made by `sekisho keys new`. Without it no token in the store can be used, and with it a stolen store can:
+	// keep it out of the data folder and out of its backups. Required.
+	File string `yaml:"file"`
+}
+
+// DirectoryConfig says where users come from.
+type DirectoryConfig struct {
+	// Name is kept with each account, so that users of a later, other directory are not taken for these. Default: the type.
+	Name string `yaml:"name"`
+	// Type is ldap, file, or none: no directory, where gateways check passwords themselves and users are those to whom
+	// tokens were assigned. Required.
+	Type string               `yaml:"type"`
+	LDAP directory.LDAPConfig `yaml:"ldap"`
+	File directory.FileConfig `yaml:"file"`
+}
+
+// PolicyConfig says how some users prove themselves at some gateways. The first policy that fits both holds; who fits
+// none is refused.
+type PolicyConfig struct {
+	// Name is shown by logins. Required.
+	Name string `yaml:"name"`
+	// Clients are names of clients or services. Default: every one.
+	Clients []string `yaml:"clients"`
+	// Groups are names or DNs of groups; members of any of them fit. Default: everybody.
+	Groups []string `yaml:"groups"`
+	// Deny refuses them.
+	Deny bool `yaml:"deny"`
+	// FirstFactor is password, pin, gateway (the client says so too) or none. Default: password.
+	FirstFactor string `yaml:"first_factor"`
+	// Code says how the code comes: joined (in one field with the first factor), challenge (asked for), or either.
+	// Default: joined; where the code is all there is, it has no effect.
+	Code string `yaml:"code"`
+	// CodeFirst puts the code before the first factor in the one field. Default: behind it.
+	CodeFirst bool `yaml:"code_first"`
+	// ExemptGroups need no code. Only with first_factor password or gateway.
+	ExemptGroups []string `yaml:"exempt_groups"`
+	// ActivateAtLogin lets the first right code of a new token at a login activate it. Default: `token confirm` does.
+	ActivateAtLogin bool `yaml:"activate_at_login"`
+	// AcceptOneFactor is why a code alone is enough, in words of at least 20 characters; it goes into the log at each
+	// start. Needed for first_factor none.
+	AcceptOneFactor string `yaml:"accept_one_factor"`
+	// Reply attributes of an Access-Accept, by their dictionary names: Class, Filter-Id, Session-Timeout, ...
+	Reply map[string][]string `yaml:"reply"`
+}
+
+// LimitsConfig says how much guessing an account bears.
+type LimitsConfig struct {
+	// Preset is normal (a guesser who has the first factor gets in with a chance of at most 0.1 % a year) or strict
+	// (0.03 %, with more people asked for two codes). Default: normal.
+	Preset string `yaml:"preset"`
+}
+
+// LoginConfig says how far from the expected one a code may lie. Each step more is one more chance for a guesser.
+type LoginConfig struct {
+	// WindowSteps back and ahead of now are taken from time-based tokens, 0 to 3. Default: 1.
+	WindowSteps *int `yaml:"window_steps"`
+	// HOTPLookAhead counters behind the last used one are taken from event-based tokens, 1 to 50. Default: 5.
+	HOTPLookAhead *int `yaml:"hotp_lookahead"`
+}
+
+// EnrollConfig shapes new software tokens.
+type EnrollConfig struct {
+	// Issuer is what apps show beside the code. Default: Sekisho.
+	Issuer string `yaml:"issuer"`
+}
+
+// AdminConfig is the operators' door.
+type AdminConfig struct {
+	// Socket is where commands speak to the service. Default: /run/sekisho/admin.sock.
+	Socket string `yaml:"socket"`
+	// Operators are users of this system, by name or UID, who may run commands beside root and the service's own user.
+	Operators []string `yaml:"operators"`
+}
+
+// MetricsConfig is the listener for /metrics, /livez and /readyz.
+type MetricsConfig struct {
+	// Listen is an address such as 127.0.0.1:9812. Default: none.
+	Listen string `yaml:"listen"`
+}
+
+// LogConfig shapes the log, which goes to standard error.
+type LogConfig struct {
+	// Level is debug, info, warn or error. Default: info.
+	Level string `yaml:"level"`
+	// Format is text or json. Default: text.
+	Format string `yaml:"format"`
+}
+
+const (
+	defaultConfig = "/etc/sekisho/sekisho.yaml"
+	defaultSocket = "/run/sekisho/admin.sock"
+)
+
+// loadConfig reads and checks a configuration; the error holds every fault of it. Warnings stop nothing.
+func loadConfig(path string, environ []string) (*Config, []string, error) {
+	c := &Config{}
+	doc := conf.Load(c, path, environ)
+	c.defaults()
+	var warnings []string
+	if doc.Complete() {
+		warnings = c.check(doc)
+	}
+	return c, warnings, doc.Err()
+}
+
+func (c *Config) defaults() {
+	c.Directory.Name = cmp.Or(c.Directory.Name, c.Directory.Type)
+	c.Limits.Preset = cmp.Or(c.Limits.Preset, "normal")
+	c.Enroll.Issuer = cmp.Or(c.Enroll.Issuer, "Sekisho")
+	c.Admin.Socket = cmp.Or(c.Admin.Socket, defaultSocket)
+	c.Log.Level = cmp.Or(c.Log.Level, "info")
+	c.Log.Format = cmp.Or(c.Log.Format, "text")
+	for i := range c.Policies {
+		p := &c.Policies[i]
+		p.FirstFactor = cmp.Or(p.FirstFactor, "password")
+		p.Code = cmp.Or(p.Code, "joined")
+	}
+}
+
+// check reports everything that is wrong to doc and gives what is worth a warning.
+func (c *Config) check(doc *conf.Doc) (warnings []string) {
+	checkSection(doc, "storage", c.Storage.Check())
+	c.checkKeys(doc)
+	c.checkDirectory(doc)
+	faults, warned := c.Radius.Check()
+	for _, f := range faults {
+		doc.Fault("radius."+f.Key, f.Problem, f.Advice)
+	}
+	for _, f := range warned {
+		warnings = append(warnings, "radius."+f.Error())
+	}
+	oneOf(doc, "limits.preset", c.Limits.Preset, "normal", "strict")
+	oneOf(doc, "log.level", c.Log.Level, "debug", "info", "warn", "error")
+	oneOf(doc, "log.format", c.Log.Format, "text", "json")
+	within(doc, "login.window_steps", c.Login.WindowSteps, 0, 3)
+	within(doc, "login.hotp_lookahead", c.Login.HOTPLookAhead, 1, 50)
+	warnings = append(warnings, c.checkPolicies(doc)...)
+	return warnings
+}
+
+func (c *Config) checkKeys(doc *conf.Doc) {
+	if c.Keys.File == "" {
+		doc.Fault("keys.file", "is missing", "make a key with 'sekisho keys new FILE' and name the file here")
+		return
+	}
+	if _, err := token.LoadOuterKey(c.Keys.File); err != nil {
+		doc.Fault("keys.file", err.Error(), "")
+	}
+}
+
+func (c *Config) checkDirectory(doc *conf.Doc) {
+	var faults directory.Faults
+	switch c.Directory.Type {
+	case "ldap":
+		faults = c.Directory.LDAP.Check()
+	case "file":
+		faults = c.Directory.File.Check()
+	case "none":
+		return
+	default:
+		oneOf(doc, "directory.type", c.Directory.Type, "ldap", "file", "none")
+	}
+	for _, f := range faults {
+		doc.Fault("directory."+c.Directory.Type+"."+f.Key, f.Problem, f.Advice)
+	}
+}
+
+// checkSection spreads the joined errors of a section, each "key: problem", over the section's keys.
+func checkSection(doc *conf.Doc, section string, err error) {
+	if err == nil {
+		return
+	}
+	all := []error{err}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		all = joined.Unwrap()
+	}
+	for _, e := range all {
+		key, problem, found := strings.Cut(e.Error(), ": ")
+		if !found {
+			key, problem = "", e.Error()
+		}
+		doc.Fault(strings.TrimSuffix(section+"."+key, "."), problem, "")
+	}
+}
+
+func oneOf(doc *conf.Doc, key, value string, allowed ...string) {
+	switch {
+	case slices.Contains(allowed, value):
+	case value == "":
+		doc.Fault(key, "is missing", "choose "+strings.Join(allowed, ", "))
+	default:
+		doc.Fault(key, strconv.Quote(value)+" is none of the choices", "choose "+strings.Join(allowed, ", "))
+	}
+}
+
+func within(doc *conf.Doc, key string, value *int, least, most int) {
+	if value != nil && (*value < least || *value > most) {
+		doc.Fault(key, fmt.Sprintf("%d is out of range", *value), fmt.Sprintf("give %d to %d", least, most))
+	}
+}
+
+// window is how far from the expected step a code may lie.
+func (c *Config) window() token.Window {
+	w := token.LoginWindow
+	if c.Login.WindowSteps != nil {
+		w.Back, w.Ahead = *c.Login.WindowSteps, *c.Login.WindowSteps
+	}
+	if c.Login.HOTPLookAhead != nil {
+		w.LookAhead = *c.Login.HOTPLookAhead
+	}
+	return w
+}
+
+// limits are the guessing limits of the preset.
+func (c *Config) limits() authn.Limits {
+	if c.Limits.Preset == "strict" {
+		return authn.StrictLimits
+	}
+	return authn.NormalLimits
+}
+
+// socketOf finds the admin socket for a command: the flag, else SEKISHO_SOCKET, else the configuration where it can be
+// read, else the default.
+func socketOf(flag, config string) string {
+	if flag != "" {
+		return flag
+	}
+	if s := os.Getenv("SEKISHO_SOCKET"); s != "" {
+		return s
+	}
+	c := &Config{}
+	doc := conf.Load(c, cmp.Or(config, defaultConfig), os.Environ())
+	if doc.Complete() && c.Admin.Socket != "" {
+		return c.Admin.Socket
+	}
+	return defaultSocket
+}

@@ -1,0 +1,342 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base32"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"sekisho/directory"
+	"sekisho/token"
+)
+
+func (a *app) demoCommand() *cobra.Command {
+	var program bool
+	cmd := &cobra.Command{
+		Use: "demo [--exec CMD...]", Short: "Run everything on loopback in a temporary folder, with users to try",
+		Long: "Without --exec it stays up and prints what to try. With --exec it runs CMD with SEKISHO_RADIUS_HOST, _RADIUS_PORT,\n" +
+			"_RADIUS_ACCT_PORT, _RADIUS_SECRET, _METRICS_URL, _CONFIG, _BIN and, for each user NAME, SEKISHO_PASSWORD_NAME and\n" +
+			"SEKISHO_OTPAUTH_NAME, and ends with CMD's status: a throw-away instance for anybody's tests.",
+		Example: "  sekisho demo\n  sekisho demo --exec sh -c 'radtest dave 123456 $SEKISHO_RADIUS_HOST:$SEKISHO_RADIUS_PORT 0 $SEKISHO_RADIUS_SECRET'",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if program != (len(args) > 0) {
+				return usageError{errors.New("give a command behind --exec, or neither")}
+			}
+			return a.demo(cmd.Context(), args)
+		},
+	}
+	cmd.Flags().BoolVar(&program, "exec", false, "run the command that follows, and end with it")
+	cmd.Flags().SetInterspersed(false)
+	return cmd
+}
+
+// demoUser is one of the people of the demo.
+type demoUser struct {
+	name, group string
+	how         string                                    // what they type, for people
+	types       func(password, pin, code string) []string // the same as texts, a second one answers the challenge
+	hardware    bool
+	noToken     bool
+	pin         bool
+	password    string
+	seed        token.Seed
+	token       token.Token
+}
+
+const demoIssuer = "Sekisho demo"
+
+func demoUsers() []*demoUser {
+	joined := func(password, _, code string) []string { return []string{password + code} }
+	users := []*demoUser{
+		{name: "alice", group: "exempt", how: "password alone; her group needs no code", noToken: true,
+			types: func(password, _, _ string) []string { return []string{password} }},
+		{name: "bob", group: "joined", how: "password and code in one field", types: joined},
+		{name: "carol", group: "challenge", how: "password, then the code when asked",
+			types: func(password, _, code string) []string { return []string{password, code} }},
+		{name: "dave", group: "code-only", how: "code alone", types: func(_, _, code string) []string { return []string{code} }},
+		{name: "erin", group: "joined", how: "password and code of a hardware token in one field", hardware: true, types: joined},
+		{name: "frank", group: "pin", how: "PIN and code in one field", pin: true,
+			types: func(_, pin, code string) []string { return []string{pin + code} }},
+	}
+	for _, u := range users {
+		u.password = u.name + "-" + strings.ToLower(rand.Text()[:8])
+		if u.noToken {
+			continue
+		}
+		u.seed = token.NewSeed(token.SeedSize)
+		u.token = token.Token{Form: token.Software, Mode: token.TOTP, Hash: token.SHA1, Digits: 6, Period: 30, Last: token.NoStep}
+		if u.hardware {
+			u.token = token.Token{Form: token.Hardware, Serial: "DEMO0001", Mode: token.HOTP, Hash: token.SHA1, Digits: 6, Last: token.NoStep}
+		}
+	}
+	return users
+}
+
+// demoPIN of frank is fixed, like everything a person would have to remember.
+const demoPIN = "7391"
+
+const demoConfig = `# Written by 'sekisho demo'; gone when it ends.
+storage:
+  path: %[1]s/data/sekisho.db
+  mark: %[1]s/mark
+  free_space: -1
+keys:
+  file: %[1]s/sealing.key
+radius:
+  listen: 127.0.0.1:%[2]d
+  listen_accounting: 127.0.0.1:%[3]d
+  clients:
+    - name: demo
+      addresses: 127.0.0.1
+      secret: %[4]s
+      message_authenticator: "off"
+      challenge: plain
+directory:
+  type: file
+  file:
+    file: %[1]s/users.yaml
+policies:
+  - name: exempt
+    groups: [exempt]
+    exempt_groups: [exempt]
+  - name: joined
+    groups: [joined]
+  - name: challenge
+    groups: [challenge]
+    code: challenge
+  - name: code-only
+    groups: [code-only]
+    first_factor: none
+    accept_one_factor: this is a demonstration on one machine
+  - name: pin
+    groups: [pin]
+    first_factor: pin
+enroll:
+  issuer: ` + demoIssuer + `
+admin:
+  socket: %[1]s/admin.sock
+metrics:
+  listen: 127.0.0.1:%[5]d
+log:
+  level: %[6]s
+`
+
+// demo makes a throw-away installation through the same doors that operators use, and runs it.
+func (a *app) demo(ctx context.Context, command []string) (err error) {
+	dir, err := os.MkdirTemp("", "sekisho-demo-")
+	if err != nil {
+		return fmt.Errorf("making a folder for the demo: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	users := demoUsers()
+	ports, err := freePorts(3)
+	if err != nil {
+		return err
+	}
+	secret := strings.ToLower(rand.Text())
+	level := "info"
+	if len(command) > 0 {
+		level = "error"
+	}
+	configFile := filepath.Join(dir, "sekisho.yaml")
+	config := fmt.Sprintf(demoConfig, dir, ports[0], ports[1], secret, ports[2], level)
+	if err := demoFiles(dir, configFile, config, users); err != nil {
+		return err
+	}
+	c, _, err := loadConfig(configFile, nil)
+	if err != nil {
+		return err
+	}
+	s, err := open(ctx, c, newLog(a.err, c.Log))
+	if err != nil {
+		return err
+	}
+	inner, stop := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- s.run(inner) }()
+	err = a.demoLife(ctx, c, users)
+	if err == nil {
+		client := radiusClient{address: fmt.Sprintf("127.0.0.1:%d", ports[0]), method: "pap", secret: c.Radius.Clients[0].Secret, retry: time.Second, tries: 5}
+		if len(command) > 0 {
+			err = a.demoExec(ctx, command, demoEnvironment(users, ports, secret, configFile))
+		} else {
+			err = a.demoShow(ctx, &client, users, configFile, secret)
+		}
+	}
+	stop()
+	return errors.Join(err, <-ended)
+}
+
+func freePorts(n int) ([]int, error) {
+	ports := make([]int, 0, n)
+	for len(ports) < n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, fmt.Errorf("looking for a free port: %w", err)
+		}
+		defer func() { _ = l.Close() }() // held until all are found, so that they differ
+		port := l.Addr().(*net.TCPAddr).Port
+		u, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
+		if err != nil {
+			continue
+		}
+		_ = u.Close()
+		ports = append(ports, port)
+	}
+	return ports, nil
+}
+
+func demoFiles(dir, configFile, config string, users []*demoUser) error {
+	if err := token.NewOuterKeyFile(filepath.Join(dir, "sealing.key")); err != nil {
+		return err
+	}
+	if err := os.Mkdir(filepath.Join(dir, "data"), 0o700); err != nil {
+		return fmt.Errorf("making the data folder: %w", err)
+	}
+	var b strings.Builder
+	b.WriteString("users:\n")
+	for _, u := range users {
+		hash, err := directory.HashPassword(u.password)
+		if err != nil {
+			return fmt.Errorf("hashing a password of the demo: %w", err)
+		}
+		fmt.Fprintf(&b, "  - name: %s\n    password: %q\n    groups: [%s]\n", u.name, hash, u.group)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "users.yaml"), []byte(b.String()), 0o600); err != nil {
+		return fmt.Errorf("writing the users of the demo: %w", err)
+	}
+	if err := os.WriteFile(configFile, []byte(config), 0o600); err != nil {
+		return fmt.Errorf("writing the configuration of the demo: %w", err)
+	}
+	return nil
+}
+
+// demoLife imports the tokens and sets the PIN through the admin API.
+func (a *app) demoLife(ctx context.Context, c *Config, users []*demoUser) error {
+	a.socket = c.Admin.Socket
+	api := a.api()
+	var csv strings.Builder
+	csv.WriteString("serial,secret_base32,mode,period,form,user\n")
+	for _, u := range users {
+		if u.noToken {
+			continue
+		}
+		period := ""
+		if u.token.Period > 0 {
+			period = fmt.Sprint(u.token.Period)
+		}
+		fmt.Fprintf(&csv, "%s,%s,%s,%s,%s,%s\n", u.token.Serial, base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(u.seed),
+			u.token.Mode, period, u.token.Form, u.name)
+	}
+	if err := api.call(ctx, http.MethodPost, "/api/v1/tokens/import?source=demo", strings.NewReader(csv.String()), nil); err != nil {
+		return fmt.Errorf("giving the demo its tokens: %w", err)
+	}
+	for _, u := range users {
+		if !u.pin {
+			continue
+		}
+		if err := api.call(ctx, http.MethodPut, "/api/v1/users/"+u.name+"/pin", map[string]string{"pin": demoPIN}, nil); err != nil {
+			return fmt.Errorf("giving the demo its PIN: %w", err)
+		}
+	}
+	return nil
+}
+
+func demoEnvironment(users []*demoUser, ports []int, secret, config string) []string {
+	bin, err := os.Executable()
+	if err != nil {
+		bin = os.Args[0]
+	}
+	env := []string{
+		"SEKISHO_RADIUS_HOST=127.0.0.1", fmt.Sprintf("SEKISHO_RADIUS_PORT=%d", ports[0]), fmt.Sprintf("SEKISHO_RADIUS_ACCT_PORT=%d", ports[1]),
+		"SEKISHO_RADIUS_SECRET=" + secret, "SEKISHO_ADMIN_URL=", "SEKISHO_ADMIN_TOKEN=", "SEKISHO_SELFSERVICE_URL=",
+		fmt.Sprintf("SEKISHO_METRICS_URL=http://127.0.0.1:%d/metrics", ports[2]), "SEKISHO_CONFIG=" + config, "SEKISHO_BIN=" + bin,
+		"SEKISHO_SOCKET=" + filepath.Join(filepath.Dir(config), "admin.sock"),
+	}
+	for _, u := range users {
+		name := strings.ToUpper(u.name)
+		env = append(env, "SEKISHO_PASSWORD_"+name+"="+u.password)
+		uri := ""
+		if !u.noToken {
+			uri = token.FormatURI(&u.token, u.seed, demoIssuer, u.name)
+		}
+		env = append(env, "SEKISHO_OTPAUTH_"+name+"="+uri)
+		if u.pin {
+			env = append(env, "SEKISHO_PIN_"+name+"="+demoPIN)
+		}
+	}
+	return env
+}
+
+func (a *app) demoExec(ctx context.Context, command, environment []string) error {
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...) //nolint:gosec // the person's own command
+	cmd.Env = append(os.Environ(), environment...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = a.in, a.out, a.err
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 10 * time.Second
+	err := cmd.Run()
+	var exit *exec.ExitError
+	switch {
+	case errors.As(err, &exit) && exit.ExitCode() >= 0:
+		return statusError(exit.ExitCode())
+	case errors.As(err, &exit):
+		return statusError(128 + int(exit.Sys().(syscall.WaitStatus).Signal()))
+	case err != nil:
+		return fmt.Errorf("running %s: %w", command[0], err)
+	}
+	return nil
+}
+
+// demoShow prints what to try, logs one user in over UDP to show that it is real, and shows live codes until it ends.
+func (a *app) demoShow(ctx context.Context, client *radiusClient, users []*demoUser, config, secret string) error {
+	bin := os.Args[0]
+	fmt.Fprintf(a.out, "\nSekisho runs on this machine alone. RADIUS is at %s, the shared secret is %s.\n\n", client.address, secret)
+	var rows strings.Builder
+	for _, u := range users {
+		pin := ""
+		if u.pin {
+			pin = "   PIN " + demoPIN
+		}
+		fmt.Fprintf(&rows, "  %-6s %-22s %s%s\n", u.name, u.password, u.how, pin)
+	}
+	fmt.Fprintf(a.out, "%s\nTry, in another terminal:\n", rows.String())
+	fmt.Fprintf(a.out, "  %s test radius alice %s %s %s\n", bin, users[0].password, client.address, secret)
+	fmt.Fprintf(a.out, "  %s test radius bob %sCODE %s %s\n", bin, users[1].password, client.address, secret)
+	fmt.Fprintf(a.out, "  %s test radius carol %s %s %s --challenge\n", bin, users[2].password, client.address, secret)
+	for _, c := range []string{"logins --follow", "token list", "user show bob", "token enroll alice"} {
+		fmt.Fprintf(a.out, "  %s %s --config %s\n", bin, c, config)
+	}
+	erin := users[4]
+	client.user = erin.name
+	fmt.Fprintf(a.out, "\nOne real login over UDP, %s with the first code of her token:\n", erin.name)
+	texts := erin.types(erin.password, demoPIN, erin.token.Code(erin.seed, 0))
+	if _, err := a.dialogue(ctx, client, texts[0], nil); err != nil {
+		return err
+	}
+	fmt.Fprintln(a.out, "\nCodes now (each opens once; Ctrl-C ends everything):")
+	for {
+		now := time.Now()
+		line := now.Format("15:04:05")
+		for _, u := range users {
+			if !u.noToken && !u.hardware {
+				line += "   " + u.name + " " + u.token.Code(u.seed, u.token.StepAt(now))
+			}
+		}
+		fmt.Fprintln(a.out, line)
+		next := now.Truncate(30 * time.Second).Add(30 * time.Second)
+		if !wait(ctx, time.Until(next)) {
+			return nil
+		}
+	}
+}

@@ -1,0 +1,281 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"sekisho/admin"
+	"sekisho/authn"
+	"sekisho/directory"
+	"sekisho/radius"
+	"sekisho/storage"
+	"sekisho/token"
+)
+
+func (a *app) serveCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "serve", Short: "Run the service until it is told to stop", Args: arguments(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			config, warnings, err := loadConfig(a.config, a.environ)
+			if err != nil {
+				return err
+			}
+			log := newLog(a.err, config.Log)
+			for _, w := range warnings {
+				log.Warn("the configuration has a weak spot", "warning", w)
+			}
+			s, err := open(cmd.Context(), config, log)
+			if err != nil {
+				return err
+			}
+			return s.run(cmd.Context())
+		},
+	}
+	cmd.Flags().StringVar(&a.config, "config", defaultConfig, "configuration `file`")
+	return cmd
+}
+
+// service is the running whole. It is made by open, which opens and wires everything and then listens, and lives until
+// the context of run ends.
+type service struct {
+	config    *Config
+	log       *slog.Logger
+	db        *storage.DB
+	directory authn.Directory
+	login     *authn.Authenticator
+	clock     clock
+	radius    *radius.Server
+	admin     *http.Server
+	metrics   *http.Server
+	adminAt   net.Listener
+	metricsAt net.Listener // nil: none configured
+}
+
+// open opens what the service stands on, wires the parts together and listens on every door, so that whatever is wrong
+// shows before the first answer. After an error nothing stays open.
+func open(ctx context.Context, config *Config, log *slog.Logger) (*service, error) {
+	s := &service{config: config, log: log}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	err := s.openParts(ctx, registry)
+	if err == nil {
+		s.wire(registry)
+		err = s.listen()
+	}
+	if err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *service) openParts(ctx context.Context, registry prometheus.Registerer) error {
+	key, err := token.LoadOuterKey(s.config.Keys.File)
+	if err != nil {
+		return fmt.Errorf("opening the key of the store: %w", err)
+	}
+	s.db, err = storage.Open(ctx, s.config.Storage, key, storage.Env{Now: time.Now, Log: s.log, Metrics: registry})
+	if err != nil {
+		return fmt.Errorf("opening the store: %w", err)
+	}
+	s.clock = clock{&authn.Clock{}}
+	s.clock.observe(s.log)
+	last, err := newest(ctx, s.db)
+	if err != nil {
+		return err
+	}
+	if ahead := time.Until(last); ahead > 5*time.Second && !kernelSynchronised() {
+		s.log.Error("the clock stands before the newest event; time-based codes wait for 'sekisho clock accept'", "behind", ahead.Round(time.Second))
+		s.clock.BeginDoubt()
+	}
+	d := s.config.Directory
+	switch d.Type {
+	case "ldap":
+		s.directory, err = directory.OpenLDAP(d.Name, d.LDAP)
+	case "file":
+		s.directory, err = directory.OpenFile(d.Name, d.File)
+	case "none":
+		s.directory = s.db.Directory(d.Name)
+	default:
+		err = errDirectoryType
+	}
+	if err != nil {
+		return fmt.Errorf("opening the directory: %w", err)
+	}
+	return nil
+}
+
+func (s *service) wire(registry *prometheus.Registry) {
+	s.login = &authn.Authenticator{
+		Directory: s.directory, Store: s.db, Keys: s.db.Keys(), Policies: s.config.policies(), Limits: s.config.limits(),
+		Clock: s.clock.Clock, Now: time.Now, Log: s.log, Metrics: authn.NewMetrics(registry),
+	}
+	s.radius = &radius.Server{
+		Config: s.config.Radius, Authenticator: s.login, Sessions: s.db, Ratchets: ratchets{s.db, s.log}, Log: s.log,
+		Registerer: registry, Healthy: func() bool { return s.db.Healthy() == nil }, Now: time.Now,
+	}
+	api := &admin.Server{
+		Store: adminStore{s.db}, Directory: s.directory, Keys: s.db.Keys(), Clients: gateways{s.config.Radius, s.db}, Clock: s.clock,
+		Operators: admin.Operators{Names: s.config.Admin.Operators}, Issuer: s.config.Enroll.Issuer,
+		Forget: s.radius.Forget, Health: s.health, Now: time.Now, Log: s.log,
+	}
+	if s.config.Directory.Type == "none" {
+		api.NewUser = func(name []byte) (*authn.User, error) {
+			folded, err := storage.FoldName(name)
+			if err != nil {
+				return nil, err
+			}
+			return &authn.User{Directory: s.config.Directory.Name, ID: folded, Name: folded}, nil
+		}
+	}
+	s.admin = api.HTTPServer()
+	s.metrics = &http.Server{Handler: s.metricsHandler(registry), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
+}
+
+func (s *service) listen() error {
+	if err := s.radius.Listen(); err != nil {
+		return fmt.Errorf("listening for RADIUS: %w", err)
+	}
+	var err error
+	s.adminAt, err = admin.Listen(s.config.Admin.Socket)
+	if err != nil {
+		return err
+	}
+	if s.config.Metrics.Listen != "" {
+		s.metricsAt, err = net.Listen("tcp", s.config.Metrics.Listen)
+		if err != nil {
+			return fmt.Errorf("listening for metrics: %w", err)
+		}
+	}
+	return nil
+}
+
+// run serves until ctx ends or a part fails, then stops in the order of the work: no new requests, answers to those under
+// way, then the doors of operators, the log, the store.
+func (s *service) run(ctx context.Context) error {
+	auth, acct := s.radius.Addresses()
+	s.log.Info("ready", "version", versionText(), "radius", auth, "accounting", acct, "admin", s.config.Admin.Socket,
+		"metrics", s.config.Metrics.Listen, "policies", len(s.config.Policies), "clients", len(s.config.Radius.Clients))
+	for _, p := range s.config.Policies {
+		if p.AcceptOneFactor != "" {
+			s.log.Warn("a code alone is enough here", "policy", p.Name, "reason", p.AcceptOneFactor)
+		}
+	}
+	behind, stopBehind := context.WithCancel(context.WithoutCancel(ctx))
+	var background sync.WaitGroup
+	background.Go(func() { s.login.Run(behind) })
+	background.Go(func() { s.watchClock(behind) })
+
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.radius.Serve(ctx) })
+	serve := func(server *http.Server, at net.Listener) {
+		if at == nil {
+			return
+		}
+		group.Go(func() error {
+			err := server.Serve(at)
+			if errors.Is(err, http.ErrServerClosed) {
+				return nil
+			}
+			return fmt.Errorf("serving %s: %w", at.Addr(), err)
+		})
+		group.Go(func() error {
+			<-ctx.Done()
+			grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+			defer cancel()
+			if server.Shutdown(grace) != nil {
+				_ = server.Close() // a follower of logins never ends by itself
+			}
+			return nil
+		})
+	}
+	serve(s.admin, s.adminAt)
+	serve(s.metrics, s.metricsAt)
+	err := group.Wait()
+	stopBehind()
+	background.Wait()
+	return errors.Join(err, s.close())
+}
+
+func (s *service) close() error {
+	var faults []error
+	for _, l := range []net.Listener{s.adminAt, s.metricsAt} {
+		if l != nil {
+			_ = l.Close()
+		}
+	}
+	if c, ok := s.directory.(io.Closer); ok {
+		faults = append(faults, c.Close())
+	}
+	if s.db != nil {
+		if err := s.db.Close(); err != nil {
+			faults = append(faults, fmt.Errorf("closing the store: %w", err))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+func (s *service) watchClock(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			s.clock.observe(s.log)
+		}
+	}
+}
+
+// health tells in words how each part is.
+func (s *service) health() admin.Health {
+	h := admin.Health{OK: true, Version: versionText(), Parts: map[string]string{"store": "ok", "clock": "ok", "radius": "ok"}}
+	if err := s.db.Healthy(); err != nil {
+		h.OK, h.Parts["store"] = false, err.Error()
+	}
+	if s.clock.Doubt() {
+		h.OK, h.Parts["clock"] = false, "in doubt; compare it with another one, then: sekisho clock accept"
+	}
+	return h
+}
+
+func (s *service) metricsHandler(registry *prometheus.Registry) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry}))
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		h := s.health()
+		w.Header().Set("Content-Type", "application/json")
+		if s.db.Healthy() != nil {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		_ = json.NewEncoder(w).Encode(h)
+	})
+	return mux
+}
+
+func newLog(w io.Writer, c LogConfig) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(strings.ToUpper(c.Level))) // checked when it was loaded
+	options := &slog.HandlerOptions{Level: level}
+	if c.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}

@@ -1,0 +1,256 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"sekisho/admin"
+	"sekisho/token"
+)
+
+func (a *app) clientCommand() *cobra.Command {
+	list := a.listing(&cobra.Command{
+		Use: "list", Short: "List the gateways", Args: arguments(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var raw json.RawMessage
+			if err := a.api().call(cmd.Context(), http.MethodGet, "/api/v1/clients", nil, &raw); err != nil {
+				return err
+			}
+			if a.json {
+				return a.printRaw(raw)
+			}
+			var reply struct {
+				Clients []admin.Client `json:"clients"`
+			}
+			if err := json.Unmarshal(raw, &reply); err != nil {
+				return err
+			}
+			if len(reply.Clients) == 0 {
+				fmt.Fprintln(a.out, wordNoClients)
+				return nil
+			}
+			return a.table("NAME\tADDRESSES\tMESSAGE-AUTHENTICATOR\tCHALLENGE\tSERVICE", func(w io.Writer) {
+				for _, c := range reply.Clients {
+					ma := c.MessageAuthenticator
+					if c.Ratchet != "" {
+						ma += ", required since " + c.Ratchet
+					}
+					fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", c.Name, strings.Join(c.Addresses, ", "), ma, c.Challenge, dash(c.Service))
+				}
+			})
+		},
+	})
+	release := a.remote(&cobra.Command{
+		Use: "release-ma CLIENT", Short: "Let a gateway log in without Message-Authenticator again",
+		Long: "A client with message_authenticator: ratchet is held to it from its first valid one on. Release it only when the gateway\nitself was changed and no longer sends it: without it anybody on the path can forge requests.",
+		Args: arguments("CLIENT"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.api().call(cmd.Context(), http.MethodPost, "/api/v1/clients/"+url.PathEscape(args[0])+"/release-ma", nil, nil); err != nil {
+				return err
+			}
+			fmt.Fprintf(a.out, "Client %s may log in without Message-Authenticator until it sends one again.\n", args[0])
+			return nil
+		},
+	})
+	return group("client", "Show the gateways, undo a ratchet", list, release)
+}
+
+func (a *app) clockCommand() *cobra.Command {
+	return group("clock", "End a doubt about the clock", a.remote(&cobra.Command{
+		Use: "accept", Short: "Say that the clock is right as it stands",
+		Long: "After a jump that nothing confirmed, time-based codes wait. Compare the clock with another one first: a clock set forward\nuses up codes of the future, one set back opens old ones.",
+		Args: arguments(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var d admin.Done
+			if err := a.api().call(cmd.Context(), http.MethodPost, "/api/v1/clock/accept", nil, &d); err != nil {
+				return err
+			}
+			fmt.Fprintf(a.out, "The clock is accepted at %s; time-based codes are taken again.\n", d.Detail)
+			return nil
+		},
+	}))
+}
+
+func (a *app) healthCommand() *cobra.Command {
+	return a.listing(&cobra.Command{
+		Use: "health", Short: "Tell whether the service is well", Args: arguments(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var h admin.Health
+			if err := a.api().call(cmd.Context(), http.MethodGet, "/api/v1/health", nil, &h); err != nil {
+				return err
+			}
+			if a.json {
+				if err := a.printJSON(h); err != nil {
+					return err
+				}
+			} else {
+				names := make([]string, 0, len(h.Parts))
+				for name := range h.Parts {
+					names = append(names, name)
+				}
+				slices.Sort(names)
+				err := a.table("", func(w io.Writer) {
+					for _, name := range names {
+						fmt.Fprintf(w, "%s\t%s\n", name, h.Parts[name])
+					}
+				})
+				if err != nil {
+					return err
+				}
+			}
+			if !h.OK {
+				return statusError(1)
+			}
+			return nil
+		},
+	})
+}
+
+func (a *app) loginsCommand() *cobra.Command {
+	var user, client, reason, since string
+	var limit int
+	var follow, acts bool
+	cmd := &cobra.Command{
+		Use: "logins", Short: "Tell why each login ended as it did", Args: arguments(),
+		Example: "  sekisho logins --user alice --since 1h\n  sekisho logins --reason wrong-code --follow",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			q := url.Values{"limit": {strconv.Itoa(limit)}, "follow": {strconv.FormatBool(follow)}, "acts": {strconv.FormatBool(acts)}}
+			for name, value := range map[string]string{"user": user, "client": client, "reason": reason} {
+				if value != "" {
+					q.Set(name, value)
+				}
+			}
+			if since != "" {
+				t, err := moment(since, time.Now())
+				if err != nil {
+					return usageError{err}
+				}
+				q.Set("since", t.Format(time.RFC3339))
+			}
+			res, err := a.api().send(cmd.Context(), http.MethodGet, "/api/v1/logins?"+q.Encode(), nil)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = res.Body.Close() }()
+			in := json.NewDecoder(res.Body)
+			n := 0
+			for ; ; n++ {
+				var raw json.RawMessage
+				if err := in.Decode(&raw); err != nil {
+					if err != io.EOF && cmd.Context().Err() == nil {
+						return fmt.Errorf("the service broke off its answer: %w", err)
+					}
+					break
+				}
+				if a.json {
+					fmt.Fprintf(a.out, "%s\n", raw)
+					continue
+				}
+				var e admin.Event
+				if err := json.Unmarshal(raw, &e); err != nil {
+					return err
+				}
+				fmt.Fprintln(a.out, loginLine(e))
+			}
+			if n == 0 && !a.json && !follow {
+				fmt.Fprintln(a.out, wordNoLogins)
+			}
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&user, "user", "", "only logins of this user, in any spelling")
+	f.StringVar(&client, "client", "", "only logins through this gateway")
+	f.StringVar(&reason, "reason", "", "only logins that ended for this reason, such as wrong-code")
+	f.StringVar(&since, "since", "", "only logins since a moment (2026-01-31T12:00:00Z) or for so long (90m, 24h)")
+	f.IntVar(&limit, "limit", 50, "at most so many, 1 to 1000")
+	f.BoolVar(&follow, "follow", false, "go on with new ones until interrupted")
+	f.BoolVar(&acts, "acts", false, "acts of operators too")
+	return a.listing(cmd)
+}
+
+// moment reads a point of time, or a duration back from now.
+func moment(text string, now time.Time) (time.Time, error) {
+	if d, err := time.ParseDuration(text); err == nil && d > 0 {
+		return now.Add(-d), nil
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return t, fmt.Errorf("--since %q is neither a moment (2026-01-31T12:00:00Z) nor a duration (90m, 24h)", text)
+	}
+	return t, nil
+}
+
+// loginLine tells one event in one line.
+func loginLine(e admin.Event) string {
+	at := e.At.Local().Format("2006-01-02 15:04:05.000")
+	if e.Kind == "act" {
+		return strings.TrimSpace(fmt.Sprintf("%s  act      %s by %s: %s %s", at, e.Act, e.Actor, e.Detail, e.Token))
+	}
+	line := fmt.Sprintf("%s  %-9s %s at %s", at, e.Verdict, dash(e.User), dash(e.Client))
+	if e.Station != "" {
+		line += " from " + e.Station
+	}
+	line += fmt.Sprintf(": %s [%s]", e.Sentence, e.Reason)
+	var times []string
+	for _, stage := range []string{"lookup", "bind", "lock", "total"} {
+		if t := e.Stages[stage]; t != "" {
+			times = append(times, stage+" "+t)
+		}
+	}
+	if len(times) > 0 {
+		line += " (" + strings.Join(times, ", ") + ")"
+	}
+	if len(e.Notices) > 0 {
+		line += " notices: " + strings.Join(e.Notices, ", ")
+	}
+	return line
+}
+
+func (a *app) keysCommand() *cobra.Command {
+	return group("keys", "Make the key that opens the store", &cobra.Command{
+		Use: "new FILE", Short: "Write a new key to FILE, which must not exist yet", Args: arguments("FILE"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if err := token.NewOuterKeyFile(args[0]); err != nil {
+				return err
+			}
+			fmt.Fprintf(a.out, wordKeyMade+"\n", args[0])
+			return nil
+		},
+	})
+}
+
+func (a *app) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version", Args: arguments(),
+		RunE: func(*cobra.Command, []string) error {
+			fmt.Fprintln(a.out, "sekisho "+versionText())
+			return nil
+		},
+	}
+}
+
+// version is set by the Makefile from git.
+var version string
+
+func versionText() string {
+	info, ok := debug.ReadBuildInfo()
+	v := version
+	if v == "" && ok {
+		v = info.Main.Version
+	}
+	if ok {
+		v += " " + info.GoVersion
+	}
+	return v
+}

@@ -1,0 +1,15 @@
+package main
+
+// The sentences that commands say to people, the service's own apart.
+const (
+	wordNoService     = "no service answers on %s; start it with 'sekisho serve', or name its socket with --socket"
+	wordNoSocketRight = "you may not use %s; run this as root or as the service's user"
+	wordConfigOK      = "OK"
+	wordKeyMade       = "The key is in %s. Keep a copy in a safe place apart from this machine: without it no token in the store can be used."
+	wordEnrolled      = "Token %s of %s waits for its first code. Read the picture with the app, or type the key:\n\n  %s\n\n" +
+		"Nobody can show this key again. Then: sekisho token confirm %s CODE\n"
+	wordNoTokens  = "There are no tokens; 'sekisho token import FILE' brings some in."
+	wordNoClients = "The configuration names no gateways; add them under radius.clients."
+	wordNoLogins  = "There are no such logins."
+	wordAdopted   = "The present database is adopted: %s. Check 'sekisho token list' before the service goes on."
+)
