@@ -21,6 +21,8 @@ func TestPINHash(t *testing.T) {
 	// What HMAC gives for a salt, an account and a PIN of zeros; a guard that trusts Sum alone would let it match.
 	var zero PINHash
 	forged := PINHash{Sum: zero.sum(key, 7, nil)}
+	salted := h
+	salted.Salt[0] ^= 1
 	for name, c := range map[string]struct {
 		hash    PINHash
 		key     [32]byte
@@ -35,6 +37,7 @@ func TestPINHash(t *testing.T) {
 		"full-width":      {h, key, 7, "\uff14\uff17\uff11\uff11", false},
 		"other key":       {h, [32]byte{2}, 7, "4711", false},
 		"other account":   {h, key, 8, "4711", false},
+		"other salt":      {salted, key, 7, "4711", false},
 		"zero hash":       {zero, key, 7, "4711", false},
 		"zero hash empty": {zero, key, 7, "", false},
 		"empty PIN right": {forged, key, 7, "", false},

@@ -174,7 +174,7 @@ func (t *Token) Range(now time.Time, w Window) (low, high int64) {
 		return t.Last + 1, min(t.Last+int64(w.LookAhead), MaxCounter)
 	}
 	at := t.StepAt(now) + int64(t.Drift)
-	return max(t.Last+1, at-int64(w.Back), 0), at + int64(w.Ahead)
+	return max(t.Last+1, at-int64(w.Back)), at + int64(w.Ahead)
 }
 
 // usedRange is where a code is still told apart as used: HOTP the last ten counters, TOTP the steps of the window at or

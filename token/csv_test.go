@@ -114,6 +114,8 @@ func TestReadCSVFaults(t *testing.T) {
 		{"large counter", "user,secret_hex,mode,counter\nbob," + hex20 + ",hotp,99999999999999999999\n", "column counter: a text of 20 characters"},
 		{"date without zone", "user,secret_hex,expiry\nbob," + hex20 + ",2027-01-01\n", `column expiry: "2027-01-01": want an instant`},
 		{"expiry before start", "user,secret_hex,start,expiry\nbob," + hex20 + ",2027-01-01T00:00:00Z,2026-01-01T00:00:00Z\n", "line 2: expiry 2026-01-01T00:00:00Z is not after"},
+		{"base64 damaged at its end", "user,secret_base64\nbob,MTIzNDU2Nzg5MDEyMzQ1Njc4OTB=\n", "not base64"},
+		{"date of an empty clock", "user,secret_hex,expiry\nbob," + hex20 + ",1970-01-01T00:00:00Z\n", "column expiry: a text of 20 characters: want an instant after 1970"},
 		{"form", "user,secret_hex,form\nbob," + hex20 + ",card\n", `column form: "card"`},
 		{"hardware without serial", "user,secret_hex,form\nbob," + hex20 + ",hardware\n", "column serial: a hardware token needs"},
 		{"nobody's", "user,secret_hex\n ," + hex20 + "\n", "neither serial nor user"},
@@ -138,7 +140,10 @@ func TestReadCSVFaults(t *testing.T) {
 }
 
 func TestReadCSVReportsFaultsTogether(t *testing.T) {
-	_, err := collect("user,secret_hex,digits\na," + hex20 + ",9\nb,zz,6\nc," + hex20b + ",6\nd," + hex20b + ",6\n")
+	rows, err := collect("user,secret_hex,digits\na," + hex20 + ",9\nb,zz,6\nc," + hex20b + ",6\nd," + hex20b + ",6\n")
+	if len(rows) != 0 {
+		t.Errorf("%d rows were handed out after a fault", len(rows))
+	}
 	var first *RowError
 	if !errors.As(err, &first) || first.Line != 2 || first.Column != "digits" {
 		t.Errorf("%+v", first)

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // maxKeyFile bounds what is read of a key file, in octets; comments fit many times over.
@@ -59,7 +60,8 @@ func writeOuterKey(f *os.File) error {
 // LoadOuterKey reads a key file. Files that others than the owner may read are refused, except in systemd's folder of
 // credentials ($CREDENTIALS_DIRECTORY), where the mode of a file shows access that systemd gave to this service alone.
 func LoadOuterKey(path string) (*OuterKey, error) {
-	f, err := os.Open(path)
+	// Without O_NONBLOCK a named pipe would hold the start until somebody writes to it.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, fmt.Errorf("reading the outer key: %w; make one with 'sekisho keys new FILE' or correct the path", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 )
 
@@ -114,6 +115,15 @@ func TestSealedSeedOpensNowhereElse(t *testing.T) {
 			t.Errorf("%s: opened", name)
 		}
 	}
+	// The version is bound by itself, not only because each version has another key.
+	d := k.ring.Load().data[0]
+	twin, err := newKeys([keySize]byte{1}, []dataKey{d, {2, d.key, d.aead}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := twin.OpenSeed(nil, 7, SealedSeed{2, s.Data}); err == nil {
+		t.Error("a seed opened under another version of the same key")
+	}
 	for _, seed := range [][]byte{nil, make([]byte, 15), make([]byte, 129), make([]byte, 20)} {
 		if _, err := k.SealSeed(7, seed); err == nil {
 			t.Errorf("a seed of %d equal octets was sealed", len(seed))
@@ -205,8 +215,14 @@ func TestOuterKeyFile(t *testing.T) {
 			t.Errorf("a credential of mode %04o: %v", mode, err)
 		}
 	}
-	if _, err := LoadOuterKey(dir); err == nil {
-		t.Error("a folder was read as key")
+	pipe := filepath.Join(dir, "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []string{dir, pipe} {
+		if _, err := LoadOuterKey(p); err == nil || !strings.Contains(err.Error(), p+" is not a plain file") {
+			t.Errorf("%s: %v", p, err)
+		}
 	}
 	if _, err := LoadOuterKey(filepath.Join(dir, "none")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("missing file: %v", err)
@@ -221,6 +237,7 @@ func TestOuterKeyText(t *testing.T) {
 		"":                                     "holds no key",
 		"# only words\n":                       "holds no key",
 		good + "\n" + good + "\n":              "more than one line",
+		good[:42] + "h=":                       "not base64",
 		good[:40] + "\n":                       "octets",
 		good + "AAAA\n":                        "not base64",
 		good[:10] + "!" + good[11:]:            "not base64",
@@ -239,7 +256,7 @@ func TestOuterKeyText(t *testing.T) {
 	if err := os.WriteFile(path, bytes.Repeat([]byte("#\n"), maxKeyFile), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := LoadOuterKey(path); err == nil || !strings.Contains(err.Error(), path) {
+	if _, err := LoadOuterKey(path); err == nil || !strings.Contains(err.Error(), path+": it is longer than 8192 octets") {
 		t.Errorf("long file: %v", err)
 	}
 }

@@ -68,14 +68,9 @@ func parseNumber(s string, low, high int64) (int64, error) {
 	return int64(n), nil
 }
 
-// maxSecretText bounds a secret as text, in octets: MaxSeed in hex, a blank after each digit.
-const maxSecretText = 4 * MaxSeed
-
-// decodeSecret reads a secret in one of the three spellings. Blanks are left out: people and tools group digits.
+// decodeSecret reads a secret in one of the three spellings. Blanks are left out: people and tools group digits. The
+// caller bounds the text.
 func decodeSecret(text []byte, decode func([]byte) (Seed, error)) (Seed, error) {
-	if len(text) > maxSecretText {
-		return nil, fmt.Errorf("the secret has %d characters: want %d to %d octets", len(text), MinSeed, MaxSeed)
-	}
 	packed := make([]byte, 0, len(text))
 	defer func() { clear(packed[:cap(packed)]) }()
 	for _, c := range text {

@@ -26,7 +26,7 @@ func TestIDs(t *testing.T) {
 		}
 	}
 	good := ID(1).String() // AAAAAAAAAAAAC
-	for _, s := range []string{"", "A", good[:12], good + "A", good[:12] + "D", good[:12] + "1", good[:6] + "\n" + good[7:], good[:11] + "ı", "        " + good} {
+	for _, s := range []string{"", "A", good[:12], good + "A", good[:12] + "D", good[:12] + "1", good[:6] + "\n" + good[7:], good[:11] + "ı", good + "\n", "        " + good} {
 		if id, err := ParseID(s); err == nil {
 			t.Errorf("%q: read as %v", s, id)
 		}
