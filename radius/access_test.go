@@ -327,7 +327,9 @@ func TestRefusalsAreEqual(t *testing.T) {
 }
 
 func TestDiscardIsWorkedOnAgain(t *testing.T) {
-	r := newRig(t, func(*authn.Login) authn.Decision { return authn.Decision{Verdict: authn.Discard, Reason: authn.DirectoryDown} })
+	r := newRig(t, func(*authn.Login) authn.Decision {
+		return authn.Decision{Verdict: authn.Discard, Reason: authn.DirectoryDown}
+	})
 	b := pap(1, "x")
 	r.none(authPort, b)
 	r.auth.decide = accept

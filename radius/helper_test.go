@@ -151,8 +151,6 @@ func reject(*authn.Login) authn.Decision {
 	return authn.Decision{Verdict: authn.Reject, Reason: authn.WrongCode, Delayed: true}
 }
 
-
-
 func gatewayConfig() ClientConfig {
 	return ClientConfig{Name: "fw1", Addresses: []string{"192.0.2.1"}, Secret: authn.NewSecret([]byte(testSecret))}
 }
