@@ -43,6 +43,7 @@ func shares(threshold int) (s [3]int) {
 type budget struct {
 	mu    sync.Mutex
 	users map[string]*bindings
+	swept time.Time
 }
 
 // bindings are the binds of one user in the last 30 minutes.
@@ -51,6 +52,7 @@ type bindings struct {
 	wrong    [3][]time.Time
 	refused  []refusedText
 	accepted uint64 // keyed hash of the password last accepted; 0: none
+	past     bool   // a bind past the budget is in flight
 	waiters  []chan struct{}
 	touched  time.Time
 }
@@ -60,16 +62,24 @@ type refusedText struct {
 	at   time.Time
 }
 
+// slot is a place for one bind, taken by reserve and given back by done.
+type slot struct {
+	purse purse
+	past  bool // past the budget, for the password last accepted
+}
+
 // answer is what the budget says to a bind that is about to be sent.
 type answer struct {
 	slots  Slots
+	slot   slot          // set with SlotFree
 	stale  bool          // the password was refused less than 5 minutes ago: wrong without asking
 	signal chan struct{} // closed when a bind in flight has ended; set with SlotsFlying
 }
 
-// look says whether a bind may go out; with take a free slot is reserved at once, so that two attempts never share one.
-// threshold 0 means that the directory locks nobody.
-func (b *budget) look(user string, p purse, password uint64, threshold int, take bool, now time.Time) answer {
+// reserve takes a free slot, so that two attempts never share one, or says why there is none. threshold 0 means that the
+// directory locks nobody. The password last accepted may be asked past the budget, once at a time: were it changed in the
+// directory, the first refusal ends that.
+func (b *budget) reserve(user string, p purse, password uint64, threshold int, now time.Time) answer {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	u := b.user(user, now)
@@ -84,13 +94,14 @@ func (b *budget) look(user string, p purse, password uint64, threshold int, take
 	}
 	u.expire(now)
 	taken := u.flying[p] + len(u.wrong[p])
+	last := password != 0 && password == u.accepted
 	switch {
-	case taken < limit, password != 0 && password == u.accepted:
-		if take {
-			u.flying[p]++
-		}
-		return answer{slots: SlotFree}
-	case u.flying[p] > 0:
+	case taken < limit, last && !u.past:
+		s := slot{p, taken >= limit}
+		u.past = u.past || s.past
+		u.flying[p]++
+		return answer{slots: SlotFree, slot: s}
+	case u.flying[p] > 0, last:
 		c := make(chan struct{})
 		u.waiters = append(u.waiters, c)
 		return answer{slots: SlotsFlying, signal: c}
@@ -99,23 +110,28 @@ func (b *budget) look(user string, p purse, password uint64, threshold int, take
 }
 
 // done gives a reserved slot back. A wrong password keeps it for 30 minutes; so does a bind that was sent and brought no
-// answer. A right one clears the user's wrong binds, as the directory does with its own count.
-func (b *budget) done(user string, p purse, password uint64, proof Proof, now time.Time) {
+// answer. A right one clears the user's wrong binds, as the directory does with its own count; what was refused in the
+// last 5 minutes stays refused.
+func (b *budget) done(user string, s slot, password uint64, proof Proof, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	u := b.user(user, now)
-	u.flying[p]--
+	u.flying[s.purse]--
+	u.past = u.past && !s.past
 	switch proof {
 	case Right:
-		u.wrong, u.accepted, u.refused = [3][]time.Time{}, password, nil
+		u.wrong, u.accepted = [3][]time.Time{}, password
 	case Wrong:
+		if u.accepted == password {
+			u.accepted = 0
+		}
 		u.refused = append(u.refused, refusedText{password, now})
 		if len(u.refused) > textsKept {
 			u.refused = u.refused[1:]
 		}
 		fallthrough
 	case Open:
-		u.wrong[p] = append(u.wrong[p], now)
+		u.wrong[s.purse] = append(u.wrong[s.purse], now)
 	}
 	for _, c := range u.waiters {
 		close(c)
@@ -129,8 +145,9 @@ func (b *budget) user(user string, now time.Time) *bindings {
 	}
 	u := b.users[user]
 	if u == nil {
-		if len(b.users) >= budgetUsers {
+		if len(b.users) >= budgetUsers && now.Sub(b.swept) >= time.Minute {
 			b.sweep(now)
+			b.swept = now
 		}
 		u = &bindings{}
 		b.users[user] = u

@@ -15,14 +15,14 @@ import (
 
 // A State (RFC 2865 §5.24) carries a dialogue's memory through the gateway and back (S18): base64url of
 //
-//	version (1) | nonce (12) | AES-256-GCM{issued (4) | try (1) | proof (1) | generation (4)} (10 + 16)
+//	version (1) | nonce (12) | AES-256-GCM{issued (4) | try (1) | proof (1) | generation (4) | epoch (4)} (14 + 16)
 //
-// which makes 52 printable characters. Client, account and Calling-Station-Id are bound to it as additional data; the
+// which makes 58 printable characters. Client, account and Calling-Station-Id are bound to it as additional data; the
 // key changes every day. The nonce is spent by the event that ends the round, so a State works once.
 const (
 	stateVersion = 1
 	stateLife    = 120 * time.Second
-	statePlain   = 10
+	statePlain   = 14
 	stateRaw     = 1 + 12 + statePlain + 16
 	// StateLength is the length of every State attribute that Sekisho issues, in octets.
 	StateLength = (stateRaw*8 + 5) / 6
@@ -47,13 +47,13 @@ type stateBinding struct {
 
 func (b stateBinding) octets() []byte {
 	out := make([]byte, 0, 64)
+	out = binary.BigEndian.AppendUint32(out, uint32(len(b.client)))
 	out = append(out, b.client...)
-	out = append(out, 0)
 	out = binary.BigEndian.AppendUint64(out, uint64(b.account))
 	if b.account == 0 {
+		out = binary.BigEndian.AppendUint32(out, uint32(len(b.name)))
 		out = append(out, b.name...)
 	}
-	out = append(out, 0)
 	return append(out, b.station...)
 }
 
@@ -62,6 +62,7 @@ var errState = errors.New("the State is forged, expired or somebody else's")
 // states seals and opens States under the key of the day.
 type states struct {
 	derive func(purpose string) [32]byte
+	epoch  uint32
 
 	mu   sync.Mutex
 	day  int64
@@ -111,6 +112,7 @@ func (s *states) seal(d dialogue, b stateBinding, now time.Time) (state []byte, 
 	plain = binary.BigEndian.AppendUint32(plain, uint32(now.Unix()))
 	plain = append(plain, d.try, byte(d.proof))
 	plain = binary.BigEndian.AppendUint32(plain, d.generation)
+	plain = binary.BigEndian.AppendUint32(plain, s.epoch)
 	raw = aead.Seal(raw, nonce[:], plain, b.octets())
 	return base64.RawURLEncoding.AppendEncode(nil, raw), nonce, nil
 }
@@ -144,7 +146,8 @@ func (s *states) open(state []byte, b stateBinding, now time.Time) (d dialogue, 
 	d.issued = time.Unix(int64(binary.BigEndian.Uint32(plain)), 0)
 	d.try, d.proof = plain[4], Proof(plain[5])
 	d.generation = binary.BigEndian.Uint32(plain[6:])
-	if age := now.Sub(d.issued); age < -time.Second || age > stateLife || d.proof > Wrong {
+	age := now.Sub(d.issued)
+	if age < -time.Second || age > stateLife || d.proof > Wrong || binary.BigEndian.Uint32(plain[10:]) != s.epoch {
 		return d, errState
 	}
 	return d, nil

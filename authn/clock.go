@@ -19,64 +19,65 @@ type Clock struct {
 	known  bool
 	offset time.Duration // wall minus boot time, as last trusted
 	seen   time.Duration // boot time of the last observation
-	doubt  bool
-	by     time.Duration // how far the clock jumped
+	jumped bool          // the clock parted from boot time and nothing confirmed it
+	behind bool          // begun by BeginDoubt: the clock coming back by itself does not end it
 }
 
 // Observe compares the wall clock with boot time, which no one sets and which runs through a suspend. confirmed is the
-// word of a witness that the wall clock is right; it is asked only after a jump. It reports whether this observation
-// began a doubt.
+// word of a witness that the wall clock is right; it is asked only while there is a doubt, may take its time, and time-based
+// codes are on hold meanwhile. It reports whether this observation began a doubt. One goroutine calls it.
 func (c *Clock) Observe(wall time.Time, boot time.Duration, confirmed func() bool) (began bool) {
+	before, now := c.compare(wall, boot)
+	if !now {
+		return false
+	}
+	// The lock is free while the witness is asked: every login looks at Doubt.
+	if confirmed != nil && confirmed() {
+		c.Accept(wall, boot)
+		return false
+	}
+	return !before
+}
+
+// compare is Observe without the witness: whether the clock was in doubt before, and whether it is now.
+func (c *Clock) compare(wall time.Time, boot time.Duration) (before, now bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	before = c.jumped || c.behind
 	offset := time.Duration(wall.UnixNano()) - boot
 	if !c.known {
 		c.known, c.offset, c.seen = true, offset, boot
-		return false
+		return before, before
 	}
 	apart := offset - c.offset
-	follow := clockFollow * time.Duration(max(1, (boot-c.seen)/time.Second))
+	follow := clockFollow * max(1, (boot-c.seen)/time.Second)
 	c.seen = boot
-	if apart.Abs() <= clockSlack {
+	if c.jumped = apart.Abs() > clockSlack; !c.jumped {
 		c.offset += min(max(apart, -follow), follow)
-		if c.doubt && c.by == 0 {
-			return false // begun by BeginDoubt: only a witness or an operator ends it
-		}
-		c.doubt = false // the clock came back by itself
-		return false
 	}
-	if c.doubt && c.by == apart {
-		return false
-	}
-	if confirmed != nil && confirmed() {
-		c.offset, c.doubt, c.by = offset, false, 0
-		return false
-	}
-	began = !c.doubt
-	c.doubt, c.by = true, apart
-	return began
+	return before, c.jumped || c.behind
 }
 
 // BeginDoubt puts the clock in doubt at start, when it stands before the last event of the chain.
 func (c *Clock) BeginDoubt() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.doubt, c.by = true, 0
+	c.behind = true
 }
 
 // Doubt reports whether time-based codes are on hold.
 func (c *Clock) Doubt() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.doubt
+	return c.jumped || c.behind
 }
 
 // Accept ends a doubt on an operator's word: the wall clock is right as it stands.
 func (c *Clock) Accept(wall time.Time, boot time.Duration) (was bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	was = c.doubt
+	was = c.jumped || c.behind
 	c.known, c.offset, c.seen = true, time.Duration(wall.UnixNano())-boot, boot
-	c.doubt, c.by = false, 0
+	c.jumped, c.behind = false, false
 	return was
 }

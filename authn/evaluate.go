@@ -133,11 +133,25 @@ func (a *Authenticator) evaluate(p *Policy, acc *Account, h *Held, r reading, no
 			}
 		}
 	}
-	// The code of a burnt step is a replay, unless another token of the account shows it fresh and can open.
-	if used && (e.fit == NoFit || e.fit == FitsShut) {
-		e.fit = FitsUsed
+	// The code of a burnt step is a replay whatever else it matches (S16).
+	if used {
+		e.fit, e.shut = FitsUsed, 0
 	}
 	return e
+}
+
+// main is the token that the decision is about: one that can open before one that cannot.
+func (e *evaluation) main() fitted {
+	best := e.fits[0]
+	for _, f := range e.fits {
+		if f.shut == 0 {
+			return f
+		}
+		if e.fit == FitsPending && f.shut == TokenPending {
+			best = f
+		}
+	}
+	return best
 }
 
 func fitOf(p *Policy, why Reason) Fit {

@@ -1,10 +1,9 @@
 package authn
 
 import (
+	"bytes"
 	"sync"
 	"time"
-
-	"sekisho/token"
 )
 
 // flood gathers refusals that come by the dozen (S25): from the 20th without a right first factor per client, source and
@@ -17,9 +16,13 @@ type flood struct {
 
 // flooding reports that a refusal was added to a shared line instead of getting one of its own.
 func (t *attempt) flooding(s Step, now time.Time) bool {
-	if t.f.Proof == Right {
-		return false
+	if !t.flooded {
+		t.flooded, t.gathered = true, t.gather(s, now)
 	}
+	return t.gathered
+}
+
+func (t *attempt) gather(s Step, now time.Time) bool {
 	id := t.account.octets()
 	who := id[:]
 	if t.account == 0 {
@@ -40,7 +43,8 @@ func (t *attempt) flooding(s Step, now time.Time) bool {
 	if e == nil {
 		e = t.event(s, now)
 		e.Digest = [16]byte{}
-		e.Step = token.NoStep
+		// The caller of the login takes its octets back once it is answered.
+		e.Personal.Name, e.Personal.Station = bytes.Clone(e.Personal.Name), bytes.Clone(e.Personal.Station)
 		f.held[key] = e
 	}
 	e.Count++

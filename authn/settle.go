@@ -91,10 +91,9 @@ func burn(s settlement, e *Event) {
 			b.Activated = s.step.Has(Activate) && f.shut == TokenPending
 		}
 		e.Burnt = append(e.Burnt, b)
-		if e.Token == 0 || f.shut == 0 {
-			e.Token, e.Step = f.token.ID, f.match.Step
-		}
 	}
+	m := s.eval.main()
+	e.Token, e.Step = m.token.ID, m.match.Step
 }
 
 // countMiss is row 10: the charge stays, and from the third miss in a row the class waits.
@@ -105,13 +104,14 @@ func countMiss(s settlement, g GuardAfter, e *Event) GuardAfter {
 		g.Row[c]++
 	}
 	if w := waitAfter(g.Row[c]); w > 0 {
-		g.Wait[c] = s.now.Add(w).Unix()
+		g.Wait[c] = s.now.Add(w + time.Second - 1).Unix() // never less than w
 	}
 	if g.Row[c] == notifyFrom {
 		e.Notices = append(e.Notices, NoticeFailures)
-		if c == ClassUnknown {
-			e.Notices = append(e.Notices, NoticePair)
-		}
+	}
+	// Unknown sources go on in PAIR from the first wait, both classes once the pot cannot pay the next guess.
+	if c == ClassUnknown && g.Row[c] == notifyFrom || !s.limits.canPay(&s.acc.Guard, c, 2*s.eval.cost, s.now) {
+		e.Notices = append(e.Notices, NoticePair)
 	}
 	if g.Row[c] >= s.limits.Row[c] && g.Stopped&classStop[c] == 0 {
 		g.Stopped |= classStop[c]
@@ -167,7 +167,9 @@ func remember(s settlement) *Memory {
 			case s.step.Has(StartPair), s.step.Has(EndPair):
 				continue
 			case s.step.Has(MissPair):
-				p.Tries--
+				if s.counts {
+					p.Tries--
+				}
 				p.Claimed = p.Claimed && !s.step.Has(ReleasePair)
 				if p.Tries <= 0 {
 					continue
@@ -179,23 +181,14 @@ func remember(s settlement) *Memory {
 		m.Pairs = append(m.Pairs, p)
 	}
 	if s.step.Has(StartPair) {
-		m.Pairs = append(m.Pairs, Pair{Source: s.source, Client: s.client, Token: e0(s.eval).token.ID, Step: e0(s.eval).match.Step,
+		first := s.eval.main()
+		m.Pairs = append(m.Pairs, Pair{Source: s.source, Client: s.client, Token: first.token.ID, Step: first.match.Step,
 			Until: s.now.Add(pairLife).Unix(), Tries: pairTries})
 	}
 	if keepText {
 		m.Wrong = keepWrong(old.Wrong, WrongText{Hash: s.text, Code: s.code, Source: s.source, At: s.now.UnixMilli()}, s.now)
 	}
 	return m
-}
-
-// e0 is the token of the fit: the first that can open, else the first.
-func e0(e *evaluation) fitted {
-	for _, f := range e.fits {
-		if f.shut == 0 {
-			return f
-		}
-	}
-	return e.fits[0]
 }
 
 func keepWrong(old []WrongText, w WrongText, now time.Time) []WrongText {

@@ -3,6 +3,7 @@ package authn
 import (
 	"bytes"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 )
@@ -19,11 +20,8 @@ func sourceOf(station []byte) (p netip.Prefix, ok bool) {
 		ap, err := netip.ParseAddrPort(s)
 		if err != nil {
 			// strongSwan writes address[port].
-			i := bytes.IndexByte(station, '[')
-			if i < 0 {
-				return p, false
-			}
-			if a, err = netip.ParseAddr(string(bytes.TrimSpace(station[:i]))); err != nil {
+			bare, _, found := strings.Cut(s, "[")
+			if a, err = netip.ParseAddr(bare); err != nil || !found {
 				return p, false
 			}
 		} else {
@@ -31,6 +29,9 @@ func sourceOf(station []byte) (p netip.Prefix, ok bool) {
 		}
 	}
 	a = a.Unmap().WithZone("")
+	if a.IsUnspecified() {
+		return p, false // some gateways write 0.0.0.0 where they do not know; it is nobody's place
+	}
 	bits := 32
 	if a.Is6() {
 		bits = 64

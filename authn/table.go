@@ -49,8 +49,8 @@ const (
 	SlotsSpent                // all taken by wrong passwords
 )
 
-// Fit is what the code is to the account's tokens. A fit on a token that can open beats one on a token that cannot, and
-// that beats a used code only where its step is fresh.
+// Fit is what the code is to the account's tokens. A used code is a replay whatever else it fits (S16); else a fit on a
+// token that can open beats one on a token that cannot.
 type Fit uint8
 
 // The fits.
@@ -75,7 +75,7 @@ type Facts struct {
 	Exempt  bool   // member of a group that needs no code
 
 	Factor  FirstFactor
-	Asks    bool // the policy asks for the code by Access-Challenge
+	Asks    bool // the code is asked for by Access-Challenge: the policy says so and the gateway can
 	Blind   bool // the gateway's dialogues are blind (S19)
 	HasCode bool // a code was split off the text, or the text is the code
 	LastTry bool // of the dialogue
@@ -239,6 +239,9 @@ func whoRows(f Facts) (Step, bool) {
 	case SeveralFound:
 		why = AmbiguousUser
 	}
+	if f.Blind && f.SourceOver && !f.Known && !f.Claimed {
+		return Step{Row: 4, Do: DoReject, Reason: SourceLimit}, true // as for everybody else
+	}
 	return refuse(f, Step{Row: 2, Reason: why, Effects: CountSource}), true
 }
 
@@ -349,7 +352,8 @@ func lockedRows(f Facts) Step {
 		case Right:
 			s := Step{Row: 9, Do: DoReject, Reason: NoToken}
 			if f.Blind {
-				return again(f, s) // as it asks on where the password is wrong
+				s.Effects = CountSource
+				return again(f, s) // as where the password is wrong
 			}
 			return s
 		case Wrong:

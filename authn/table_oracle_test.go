@@ -113,6 +113,9 @@ func oracle(w world) ending {
 		return reject(17, CountSource)
 	}
 	if w.finding != Found {
+		if w.blind && w.over && !w.known {
+			return reject(4, 0)
+		}
 		return mark(2, CountSource)
 	}
 	over := w.over && !w.known
@@ -253,7 +256,7 @@ func oracle(w world) ending {
 	}
 	if w.fit == NoTokens && f == Right {
 		if w.blind {
-			return miss(9, 0, f, false)
+			return miss(9, CountSource, f, false)
 		}
 		return reject(9, 0)
 	}
@@ -337,8 +340,9 @@ func driven(w world) (e ending, err error) {
 			f.Blind = w.blind
 			f.Round, f.LastTry = w.round, w.lastTry
 			f.SourceOver = w.over
+			f.Asks = w.asks
 			if w.finding == Found {
-				f.Exempt, f.Factor, f.Asks = w.exempt, w.factor, w.asks
+				f.Exempt, f.Factor = w.exempt, w.factor
 				f.HasCode = w.hasCode || w.round == AnswerRound
 				f.Empty = w.factor == Password && w.password == passEmpty
 			}
@@ -440,7 +444,7 @@ func (w world) reachable() bool {
 		w.exempt && (w.hasCode || w.round == AnswerRound),               // an exempt person's text is never cut
 		w.repeated && (w.round == AnswerRound || w.blind && !w.hasCode), // the text's hash covers the State; a blind first round refuses nothing
 		w.second && w.fit != FitsOpen && w.fit != FitsPending,
-		w.finding != Found && (w.exempt || w.asks || w.stopped || w.shut || w.potEmpty || w.full || w.begins || w.doubt || w.second || w.hasCode):
+		w.finding != Found && (w.exempt || w.asks && !w.blind || w.stopped || w.shut || w.potEmpty || w.full || w.begins || w.doubt || w.second || w.hasCode):
 		return false
 	}
 	return true
@@ -498,7 +502,8 @@ func TestTableAgainstOracle(t *testing.T) {
 		}
 		w.second = (w.fit == FitsOpen || w.fit == FitsPending) && bit()
 		if w.finding != Found {
-			w.exempt, w.asks, w.stopped, w.shut, w.potEmpty, w.full, w.begins, w.doubt, w.second, w.hasCode = false, false, false, false, false, false, false, false, false, false
+			w.exempt, w.asks, w.stopped, w.shut, w.potEmpty = false, w.asks && w.blind, false, false, false
+			w.full, w.begins, w.doubt, w.second, w.hasCode = false, false, false, false, false
 		}
 		if !w.reachable() {
 			continue

@@ -1,0 +1,317 @@
+package authn
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"sekisho/token"
+)
+
+var errTooLate = errors.New("the gateway has given up")
+
+// lock is row 8: under the account's and its tokens' locks everything is looked at afresh and the attempt is decided,
+// except where a pair's second code still needs a bind. It reports whether the attempt has ended.
+func (t *attempt) lock() bool {
+	begun := time.Now()
+	var claimed bool
+	var dec Decision
+	var event *Event
+	err := t.a.Store.Update(t.keys(), func(h *Held) (Change, error) {
+		claimed, event = false, nil
+		now := t.a.Now()
+		acc := held(h)
+		if t.late() {
+			if !t.f.Claimed || acc == nil {
+				return Change{}, errTooLate
+			}
+			dec = Decision{Verdict: Discard, Reason: TooLate, Account: t.account}
+			return Change{Memory: remember(t.settlement(Step{Effects: ReleasePair}, acc, &evaluation{}, now))}, nil
+		}
+		f := t.f
+		f.Locked = true
+		t.learn(&f, acc, h, now)
+		doubt := t.a.clockDoubt()
+		e := t.a.evaluate(t.policy, acc, h, t.reading, now, doubt)
+		t.fit(&f, acc, &e, now)
+		s := Table(f)
+		set := t.settlement(s, acc, &e, now)
+		switch {
+		case s.Do == DoClaim:
+			claimed = true
+			return Change{Memory: claim(acc, set.source, set.client)}, nil
+		case s.Do < DoAccept:
+			s = Step{Row: 8, Do: DoDiscard, Reason: Fault}
+		}
+		set.step = s
+		ch, d, err := t.change(s, set, f, acc, now)
+		dec, event = d, ch.Event
+		return ch, err
+	}, func(err error) {
+		if claimed {
+			return
+		}
+		t.stages.Lock = time.Since(begun)
+		t.saved(dec, event, err)
+	})
+	switch {
+	case errors.Is(err, ErrExists):
+		t.account = t.a.Store.AccountOf(t.user.Directory, t.user.ID)
+		return false
+	case err != nil:
+		t.failed(err)
+		return true
+	}
+	if claimed {
+		t.f.Claimed, t.f.Slots = true, SlotsUnknown
+		return false
+	}
+	return true
+}
+
+// fit fills in what the code is to the account's tokens, and compares the PIN.
+func (t *attempt) fit(f *Facts, acc *Account, e *evaluation, now time.Time) {
+	f.Fit, f.Shut = e.fit, e.shut
+	f.ClockDoubt = e.skipped
+	if acc != nil {
+		f.Second = acc.Memory.pair(t.source, t.l.Client.Name, now).second(e, f.Claimed)
+	}
+	if f.Factor == PIN {
+		f.Proof = Wrong
+		f.NoPIN = acc == nil || acc.PIN.IsZero()
+		if !f.NoPIN && t.pinMatches(acc, e) {
+			f.Proof = Right
+		}
+	}
+}
+
+// pinMatches compares the PIN beside the code that fits; where no code fits, the part beside every split there is, so
+// that a right PIN with a wrong code counts as such.
+func (t *attempt) pinMatches(acc *Account, e *evaluation) bool {
+	if e.digits != 0 {
+		return acc.PIN.Matches(t.a.pinKey, acc.ID, e.rest)
+	}
+	ok := false
+	for n := token.MinDigits; n <= token.MaxDigits; n++ {
+		if rest, _, cut := t.reading.split(n); cut && acc.PIN.Matches(t.a.pinKey, acc.ID, rest) {
+			ok = true
+		}
+	}
+	return ok
+}
+
+func (t *attempt) settlement(s Step, acc *Account, e *evaluation, now time.Time) settlement {
+	set := settlement{step: s, acc: acc, eval: e, limits: t.a.Limits, now: now, source: t.source, client: t.l.Client.Name,
+		counts: true, text: t.textHash()}
+	if acc == nil {
+		return set
+	}
+	if acc.Guard.Knows(t.source, now) {
+		set.class = ClassKnown
+	}
+	code := t.reading.text
+	if !t.reading.alone {
+		if _, c, ok := t.reading.split(int(max(acc.Guard.Digits, token.MinDigits))); ok {
+			code = c
+		}
+	}
+	id := acc.ID.octets()
+	set.code = t.a.hash(domainCode, id[:], code, []byte(t.l.Client.Service), t.l.Station)
+	set.counts = !acc.Memory.counted(set.code, now)
+	return set
+}
+
+// claim marks the pair of a source as held while a bind is out.
+func claim(acc *Account, source uint64, client string) *Memory {
+	m := &Memory{Pairs: append([]Pair(nil), acc.Memory.Pairs...), Wrong: acc.Memory.Wrong}
+	for i := range m.Pairs {
+		if m.Pairs[i].matches(source, client) {
+			m.Pairs[i].Claimed = true
+		}
+	}
+	return m
+}
+
+// change words an ending as what is saved and what is answered. A refusal that shares the line of many others (S25) saves
+// nothing of its own; one that ends a round always does, because it spends a State.
+func (t *attempt) change(s Step, set settlement, f Facts, acc *Account, now time.Time) (Change, Decision, error) {
+	t.strike = s.Has(CountSource)
+	const memory = CountSource | KeepText | ReleasePair
+	if s.Do == DoReject && s.Effects&^memory == 0 && t.f.Round != AnswerRound && f.Proof != Right && t.flooding(s, now) {
+		ch := Change{}
+		if acc != nil {
+			ch.Memory = remember(set)
+		}
+		return ch, Decision{Verdict: Reject, Reason: s.Reason, Delayed: true, Account: t.account}, nil
+	}
+	e := t.event(s, now)
+	e.Class = set.class
+	var ch Change
+	ch.Memory = settle(set, e)
+	ch.Event = e
+	if acc == nil && s.Do == DoAccept && s.Has(Know) {
+		// An exempt person's first login: from here on the account carries their timeline.
+		id := token.NewID()
+		ch.Accounts = []*Account{{ID: AccountID(id), Directory: t.user.Directory, External: t.user.ID, Name: t.user.Name}}
+		e.Account = AccountID(id)
+	}
+	d, err := t.decision(s, f, acc, e, now)
+	return ch, d, err
+}
+
+// event is the chain's line of an ending.
+func (t *attempt) event(s Step, now time.Time) *Event {
+	e := &Event{At: now, Kind: LoginEvent, Account: t.account, Verdict: verdictOf(s.Do), Reason: s.Reason, Row: s.Row,
+		Method: t.l.Method, Client: t.l.Client.Name, Step: token.NoStep, Digest: t.digest, Stages: t.stages,
+		Personal: Personal{Name: t.l.Name, Source: t.l.Source, Station: t.l.Station}}
+	e.Stages.Total = time.Since(t.l.Arrived)
+	if t.policy != nil {
+		e.Policy = t.policy.Name
+	}
+	switch {
+	case s.Do == DoDiscard:
+		e.Digest = [16]byte{} // the gateway's next try is a new request
+	case t.f.Round == AnswerRound && s.Row != 17:
+		e.Nonce = t.state.nonce
+	}
+	return e
+}
+
+func verdictOf(d Do) Verdict {
+	switch d {
+	case DoAccept:
+		return Accept
+	case DoReject:
+		return Reject
+	case DoAsk:
+		return Challenge
+	}
+	return Discard
+}
+
+// decision is what the gateway is told.
+func (t *attempt) decision(s Step, f Facts, acc *Account, e *Event, now time.Time) (Decision, error) {
+	d := Decision{Verdict: e.Verdict, Reason: s.Reason, Account: e.Account}
+	switch s.Do {
+	case DoAccept:
+		d.Policy = t.policy
+	case DoReject:
+		d.Delayed = true
+		if s.Has(TellPerson) {
+			d.Message = told[s.Reason]
+		}
+	case DoAsk:
+		d.Delayed = f.Blind
+		next := dialogue{try: 1, proof: s.Proof}
+		if f.Round == AnswerRound {
+			next.try = t.state.try + 1
+		}
+		if acc != nil {
+			next.generation = acc.Generation
+		}
+		state, nonce, err := t.a.states.seal(next, t.binding(), now)
+		if err != nil {
+			return d, fmt.Errorf("making a State: %w", err)
+		}
+		if s.Has(KeepPassword) {
+			t.a.kept.put(nonce, t.password.Reveal(), now)
+		}
+		d.State = state
+		p := t.l.Client.Prompts
+		switch {
+		case s.Reason == AskSecondCode:
+			// With the number, so that the same question in a row is not the same text.
+			d.Message = fmt.Sprintf("%s (%d)", p.Next, next.try)
+		case next.try > 1:
+			d.Message = fmt.Sprintf(p.Again, next.try, max(t.l.Client.Tries, int(next.try)))
+		default:
+			d.Message = p.First
+		}
+	}
+	return d, nil
+}
+
+// told is what a person who proved both factors may read (P4).
+var told = map[Reason]string{
+	TokenExpired:    "トークンの有効期限が切れました。新しいトークンを登録してください / Token expired, register the new one",
+	TokenNotStarted: "トークンの利用開始日前です / This token cannot be used yet",
+	TokenSuspended:  "トークンは一時停止中です。窓口へご連絡ください / Token suspended, contact the help desk",
+	TokenRevoked:    "トークンは失効しています。窓口へご連絡ください / Token revoked, contact the help desk",
+	TokenPending:    "トークンの利用開始登録が済んでいません / Token not registered yet",
+}
+
+func (t *attempt) late() bool { return time.Since(t.l.Arrived) >= t.l.Client.Deadline }
+
+// end finishes an attempt that was decided outside the lock.
+func (t *attempt) end(s Step) {
+	now := t.a.Now()
+	begun := time.Now()
+	var dec Decision
+	var event *Event
+	err := t.a.Store.Update(t.keys(), func(h *Held) (Change, error) {
+		s, acc := s, held(h)
+		if t.f.Round == AnswerRound && s.Do != DoDiscard && h.Spent != nil && h.Spent(t.state.nonce) {
+			s = Step{Row: 17, Do: DoReject, Reason: SpentState, Effects: CountSource}
+		}
+		ch, d, err := t.change(s, t.settlement(s, acc, &evaluation{}, now), t.f, acc, now)
+		dec, event = d, ch.Event
+		return ch, err
+	}, func(err error) {
+		t.stages.Lock = time.Since(begun)
+		t.saved(dec, event, err)
+	})
+	if err != nil {
+		t.failed(err)
+	}
+}
+
+// saved answers after the commit.
+func (t *attempt) saved(d Decision, e *Event, err error) {
+	defer t.rescue()
+	if err != nil {
+		t.answer(Decision{Verdict: Discard, Reason: StoreDown, Account: t.account}, nil)
+		return
+	}
+	if e != nil {
+		d.Seq = e.Seq
+	}
+	t.answer(d, e)
+}
+
+// failed answers when the store took nothing.
+func (t *attempt) failed(err error) {
+	d := Decision{Verdict: Discard, Account: t.account}
+	switch {
+	case errors.Is(err, errTooLate):
+		d.Reason = TooLate
+	case errors.Is(err, ErrBusy):
+		d.Reason = Overloaded
+	default:
+		d.Reason = StoreDown
+		t.a.Log.Error("a login could not be recorded", "client", t.l.Client.Name, "error", err)
+	}
+	t.answer(d, nil)
+}
+
+// answer hands the decision out, once.
+func (t *attempt) answer(d Decision, e *Event) {
+	if !t.answered.CompareAndSwap(false, true) {
+		return
+	}
+	if t.cancel != nil {
+		t.cancel()
+	}
+	if t.strike && d.Verdict != Discard && t.failKey != [16]byte{} {
+		t.a.failures.add(t.failKey, t.a.Now())
+	}
+	t.stages.Total = time.Since(t.l.Arrived)
+	var notices []Notice
+	if e != nil {
+		notices = e.Notices
+	}
+	t.a.Metrics.count(t.l.Client.Name, d.Verdict, d.Reason, notices, t.stages)
+	t.logLine(d, e, notices)
+	t.done(d)
+}
+
+func (a *Authenticator) clockDoubt() bool { return a.Clock != nil && a.Clock.Doubt() }

@@ -1,0 +1,63 @@
+package authn
+
+import (
+	"time"
+
+	"sekisho/token"
+)
+
+// repeatVerdict answers a request that was answered before the last start with the same verdict, worked out on today's
+// state (S17): nothing is burnt or counted, and after a revoke there is silence. It reports false where the attempt goes
+// on as a new one: for a first question, which costs nothing to ask again.
+func (t *attempt) repeatVerdict() bool {
+	e := t.past
+	d := Decision{Verdict: e.Verdict, Reason: e.Reason, Repeat: true, Account: t.account, Delayed: e.Verdict == Reject}
+	silence := Decision{Verdict: Discard, Reason: TooLate, Repeat: true, Account: t.account}
+	switch e.Verdict {
+	case Reject:
+	case Accept:
+		ok := t.f.Finding == Found && e.Account == t.account && t.account != 0
+		err := t.a.Store.View(t.keys(), func(h *Held) {
+			acc := held(h)
+			ok = ok && acc != nil && acc.Guard.Stopped&StopAccount == 0
+			if ok && !t.f.Exempt {
+				ok = stillOpens(acc, h, e.Token, t.a.Now())
+			}
+		})
+		d.Policy = t.policy
+		if err != nil || !ok {
+			d = silence
+		}
+	case Challenge:
+		if t.f.Round != AnswerRound {
+			return false
+		}
+		now := t.a.Now()
+		again := Step{Do: DoAsk, Reason: e.Reason, Proof: t.state.proof}
+		err := t.a.Store.View(t.keys(), func(h *Held) {
+			acc := held(h)
+			ok := acc == nil || acc.Generation == t.state.generation
+			next, err := t.decision(again, t.f, acc, &Event{Verdict: Challenge, Account: t.account}, now)
+			if d = next; err != nil || !ok {
+				d = silence
+			}
+		})
+		if d.Repeat = true; err != nil {
+			d = silence
+		}
+	default:
+		return false
+	}
+	t.answer(d, nil)
+	return true
+}
+
+// stillOpens reports whether the token that opened then would open now.
+func stillOpens(acc *Account, h *Held, id token.ID, now time.Time) bool {
+	for _, as := range acc.Assignments {
+		if t := h.Token(as.Token); as.Token == id && t != nil {
+			return standing(as, t, now) == 0
+		}
+	}
+	return false
+}
