@@ -1,0 +1,58 @@
+# make demo    build it and run it with everything on loopback
+# make test    all tests that end in minutes, against real parts, with the race detector
+# make proof   the long ones: every combination, kills, fuzzing; SHARD=unit|e2e|fuzz runs one part
+# make lint    formatting, vet, golangci-lint, known vulnerabilities
+# make bench   logins/s and CPU per login beside FreeRADIUS
+# make soak    the proofs again and again, until stopped
+# make setup   the Debian packages that tests need, services kept from starting
+
+SHELL := /bin/bash
+export PATH := $(CURDIR)/.bin:$(PATH):/usr/local/go/bin:/usr/sbin:/sbin
+export GOTOOLCHAIN ?= auto
+
+version := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+golangci := v2.15.0
+govulncheck := v1.9.0
+
+# The packages whose tests run in one process; e2e drives the built program and gains nothing from the race detector.
+units = $$(go list ./... | grep -v '/e2e$$')
+
+.PHONY: build demo setup test proof proof-unit proof-e2e proof-fuzz lint bench soak clean
+
+build:
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(version)' -o bin/sekisho ./cmd/sekisho
+
+demo: build
+	bin/sekisho demo
+
+setup:
+	scripts/setup.sh
+
+test: setup
+	SEKISHO_REAL=1 go test -race -timeout 8m $(units)
+	SEKISHO_REAL=1 go test -timeout 8m ./e2e
+	if [ -f bench/go.mod ]; then cd bench && go vet ./... && go test -timeout 4m ./...; fi
+
+proof: setup
+	@if [ -n "$(SHARD)" ]; then $(MAKE) proof-$(SHARD); else $(MAKE) proof-unit proof-e2e proof-fuzz; fi
+
+proof-unit:
+	SEKISHO_REAL=1 SEKISHO_PROOF=1 go test -timeout 9m $(units)
+
+proof-e2e:
+	SEKISHO_REAL=1 SEKISHO_PROOF=1 go test -timeout 15m ./e2e
+
+proof-fuzz:
+	scripts/fuzz.sh 10s
+
+lint:
+	scripts/lint.sh $(golangci) $(govulncheck)
+
+bench: setup
+	cd bench && go run ./compare -rows code-only,password
+
+soak: setup
+	while SEKISHO_REAL=1 SEKISHO_PROOF=1 go test -count 1 -timeout 60m ./... && scripts/fuzz.sh 10m; do date; done
+
+clean:
+	rm -rf bin .bin

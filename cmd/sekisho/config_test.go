@@ -1,0 +1,184 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+
+	"sekisho/internal/conf"
+	"sekisho/token"
+)
+
+// site writes what a configuration refers to and gives the variables that point there.
+func site(t *testing.T) (dir string, environ []string) {
+	t.Helper()
+	dir = t.TempDir()
+	key := filepath.Join(dir, "sealing.key")
+	if err := token.NewOuterKeyFile(key); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"vpn.secret", "directory.password"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("0123456789abcdef0123456789abcdef\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir, nil
+}
+
+// shipped gives a file of configs/ with the paths of this test's site.
+func shipped(t *testing.T, name, dir string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("../../configs", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.ReplaceAll(string(text), "/etc/sekisho/", dir+"/")
+}
+
+func writeConfig(t *testing.T, dir, text string) string {
+	t.Helper()
+	path := filepath.Join(dir, "sekisho.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestShippedConfigsLoad(t *testing.T) {
+	for _, name := range []string{"sekisho.yaml", "sekisho.minimal.yaml"} {
+		t.Run(name, func(t *testing.T) {
+			dir, environ := site(t)
+			_, warnings, err := loadConfig(writeConfig(t, dir, shipped(t, name, dir)), environ)
+			if err != nil {
+				t.Error(err)
+			}
+			if len(warnings) > 0 {
+				t.Errorf("warnings: %q", warnings)
+			}
+		})
+	}
+}
+
+// TestShippedConfigHasEveryKey takes the # away from every key of configs/sekisho.yaml: each is known, and no key of the
+// program is missing in the file.
+func TestShippedConfigHasEveryKey(t *testing.T) {
+	dir, _ := site(t)
+	text := regexp.MustCompile(`(?m)^( *)#([a-z_]+:.*)$`).ReplaceAllString(shipped(t, "sekisho.yaml", dir), "$1$2")
+	text = strings.ReplaceAll(text, "next_secret_file: "+dir+"/vpn.secret.next", "next_secret_file: "+dir+"/vpn.secret")
+	var c Config
+	doc := conf.Parse(&c, "sekisho.yaml", []byte(text))
+	if err := doc.Err(); err != nil {
+		t.Fatal(err)
+	}
+	var walk func(v reflect.Type, path string)
+	walk = func(v reflect.Type, path string) {
+		for i := range v.NumField() {
+			f := v.Field(i)
+			name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+			if name == "" || name == "-" {
+				t.Errorf("%s.%s has no key", v, f.Name)
+				continue
+			}
+			key := strings.TrimPrefix(path+"."+name, ".")
+			if !doc.Given(key) {
+				t.Errorf("configs/sekisho.yaml lacks %s", key)
+			}
+			switch k := f.Type; {
+			case k.Kind() == reflect.Struct && strings.Contains(k.PkgPath(), "sekisho") && k.Name() != "Secret":
+				walk(k, key)
+			case k.Kind() == reflect.Slice && k.Elem().Kind() == reflect.Struct:
+				walk(k.Elem(), key+"[0]")
+			}
+		}
+	}
+	walk(reflect.TypeFor[Config](), "")
+}
+
+// TestConfigFaults holds what is said about values that have the right type and make no sense.
+func TestConfigFaults(t *testing.T) {
+	const good = `keys: {file: DIR/sealing.key}
+radius:
+  clients:
+    - {name: vpn, addresses: 192.0.2.10, secret_file: DIR/vpn.secret}
+directory: {type: none}
+policies:
+  - name: all
+    first_factor: pin
+`
+	tests := []struct {
+		name, old, new string
+		want           []string
+	}{
+		{"no key file", "DIR/sealing.key", "DIR/nothing", []string{"sekisho.yaml:1:8: keys.file: ", "no such file"}},
+		{"key file for everybody", "DIR/sealing.key", "DIR/open.key", []string{"keys.file: ", "open.key"}},
+		{"no keys", "keys: {file: DIR/sealing.key}", "keys:", []string{"keys.file: is missing; make a key with 'sekisho keys new FILE'"}},
+		{"directory type", "type: none", "type: ldp", []string{`directory.type: "ldp" is none of the choices; choose ldap, file, none`}},
+		{"no directory", "directory: {type: none}", "", []string{"directory.type: is missing"}},
+		{"ldap without urls", "type: none", "type: ldap", []string{"directory.ldap."}},
+		{"client address", "192.0.2.10", "192.0.2.300", []string{"sekisho.yaml:4:", "radius.clients[0].addresses[0]"}},
+		{"first factor", "first_factor: pin", "first_factor: pinn", []string{`sekisho.yaml:8:5: policies[0].first_factor: "pinn" is none of the choices`}},
+		{"code", "first_factor: pin", "code: join", []string{`policies[0].code: "join" is none of the choices; choose joined, challenge, either`}},
+		{"one factor without words", "first_factor: pin", "first_factor: none", []string{"sekisho.yaml:7:5: policies[0]: ", "accept_one_factor"}},
+		{"one factor with a tick", "first_factor: pin", "first_factor: none\n    accept_one_factor: ok", []string{"accept_one_factor: 2 characters are no reason"}},
+		{"exempt without a first factor", "first_factor: pin", "first_factor: none\n    accept_one_factor: a reason of enough words\n    exempt_groups: [a]",
+			[]string{"exempt_groups need first_factor password or gateway"}},
+		{"gateway that proves nothing", "first_factor: pin", "first_factor: gateway", []string{`client "vpn" does not say first_factor: gateway`}},
+		{"no such client", "first_factor: pin", "first_factor: pin\n    clients: [asa]", []string{`there is no client or service "asa"`}},
+		{"two of one name", "first_factor: pin", "first_factor: pin\n  - {name: all, first_factor: pin}", []string{"the name stands twice"}},
+		{"no policy", "policies:\n  - name: all\n    first_factor: pin\n", "", []string{"policies: there is none, so nobody could log in"}},
+		{"reply attribute", "first_factor: pin", "first_factor: pin\n    reply: {Clas: x}", []string{"policies[0].reply: ", `"Clas" is not known`}},
+		{"window", "directory:", "login: {window_steps: 9}\ndirectory:", []string{"sekisho.yaml:5:9: login.window_steps: 9 is out of range; give 0 to 3"}},
+		{"preset", "directory:", "limits: {preset: pci}\ndirectory:", []string{`limits.preset: "pci" is none of the choices; choose normal, strict`}},
+		{"storage", "directory:", "storage: {queue: 1}\ndirectory:", []string{"sekisho.yaml:5:11: storage.queue: 1: want 16 to 1000000"}},
+		{"log level", "directory:", "log: {level: loud}\ndirectory:", []string{`log.level: "loud" is none of the choices`}},
+		{"several at once", "first_factor: pin", "first_factor: x\nlog: {level: y, formt: z}", []string{"policies[0].first_factor", "log.level", `unknown key "log.formt"; did you mean "format"?`}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			dir, environ := site(t)
+			if err := os.WriteFile(filepath.Join(dir, "open.key"), []byte("x"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(good, tt.old) {
+				t.Fatalf("the good configuration has no %q", tt.old)
+			}
+			text := strings.ReplaceAll(strings.Replace(good, tt.old, tt.new, 1), "DIR", dir)
+			_, _, err := loadConfig(writeConfig(t, dir, text), environ)
+			for _, w := range tt.want {
+				if !strings.Contains(fmt.Sprint(err), w) {
+					t.Errorf("message\n%v\nlacks %q", err, w)
+				}
+			}
+		})
+	}
+	dir, environ := site(t)
+	if _, _, err := loadConfig(writeConfig(t, dir, strings.ReplaceAll(good, "DIR", dir)), environ); err != nil {
+		t.Errorf("the good configuration: %v", err)
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	dir, environ := site(t)
+	text := strings.ReplaceAll(`keys: {file: DIR/sealing.key}
+radius:
+  clients:
+    - {name: vpn, addresses: 192.0.2.10, secret: short, message_authenticator: "off", challenge: plain}
+directory: {type: ldap, ldap: {urls: [ldaps://d.example], base_dn: "dc=example"}}
+policies:
+  - {name: all, code: challenge}
+`, "DIR", dir)
+	_, warnings, err := loadConfig(writeConfig(t, dir, text), environ)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := strings.Join(warnings, "\n")
+	for _, w := range []string{"radius.clients[0].secret", "confirms that the password was right"} {
+		if !strings.Contains(all, w) {
+			t.Errorf("warnings\n%s\nlack %q", all, w)
+		}
+	}
+}
