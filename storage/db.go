@@ -141,8 +141,7 @@ func (db *DB) openMeta(ctx context.Context, outer *token.OuterKey) (meta, error)
 		return meta{}, err
 	}
 	f, err := openFile(ctx, db.cfg.Path)
-	if diskFull(err) && db.ballast.release() {
-		db.log.Warn("the disk is full: the ballast was given up so that the database could be opened; free some space")
+	if diskFull(err) && db.giveUpBallast() {
 		f, err = openFile(ctx, db.cfg.Path)
 	}
 	if err != nil {

@@ -19,13 +19,16 @@ func (db *DB) recover(cause error, attempt []*entry, rest ...*entry) bool {
 	db.metrics.healthy.Set(0)
 	db.log.Error("the database takes no more changes until it has recovered", "error", oneLine(cause))
 	db.flush = flushPass{}
+	if resultCode(cause) == sqliteFull {
+		db.giveUpBallast()
+	}
 	expected := db.commits + 1
-	settled := false
-	for wait := 20 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+	settled, asked := false, time.Now()
+	for wait := 20 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
 		m, err := db.reopen()
-		if err == nil && !settled {
+		if !settled && (err == nil || time.Since(asked) > patience) {
 			settled = true
-			if m.commits == expected && !isRefusal(cause) {
+			if err == nil && m.commits == expected && !isRefusal(cause) {
 				db.answer(attempt, nil)
 			} else {
 				db.answer(attempt, fault)
@@ -41,11 +44,8 @@ func (db *DB) recover(cause error, attempt []*entry, rest ...*entry) bool {
 			db.log.Info("the database has recovered and takes changes again", "seq", db.committed.Load())
 			return true
 		}
-		if diskFull(err) || diskFull(cause) {
-			if db.ballast.release() {
-				db.log.Warn("the disk is full: the ballast was given up so that logins go on; free some space")
-				continue
-			}
+		if diskFull(err) && db.giveUpBallast() {
+			continue
 		}
 		db.log.Warn("the database has not recovered yet", "error", oneLine(err), "retry_in", wait)
 		select {
@@ -60,9 +60,21 @@ func (db *DB) recover(cause error, attempt []*entry, rest ...*entry) bool {
 	}
 }
 
+// patience is how long askers wait for the file to be read back; their gateways have given up by then.
+const patience = 2 * time.Second
+
 func isRefusal(err error) bool {
 	_, ok := errors.AsType[*refusal](err)
 	return ok
+}
+
+// giveUpBallast makes room; false when there was no ballast any more.
+func (db *DB) giveUpBallast() bool {
+	if !db.ballast.release() {
+		return false
+	}
+	db.log.Warn("the disk is full: the ballast was given up so that logins go on; free some space")
+	return true
 }
 
 // sqliteIOError covers failed writes and syncs; on a full disk some come as this instead of as full.
