@@ -130,6 +130,9 @@ func (m *meter) measure(ctx context.Context, e entry, round int) (measurement, e
 	}
 	out.OwnCPU = (used[0] - before[0]) * perLogin
 	answers := out.Accept + out.Reject + out.Challenge
+	if out.Stalled > out.Seconds/20 {
+		return fail(fmt.Errorf("the generator waited %.1f s for fresh codes: %d users are too few for this load", out.Stalled, m.users))
+	}
 	tolerated := mayRefuse * float64(answers)
 	if e.server.Forgets() {
 		// What is in flight when a TOTP step ends is refused by servers that know the present step alone.
