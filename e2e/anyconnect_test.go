@@ -22,10 +22,10 @@ func ldapSite(t *testing.T) (s *site, alice, carol *key) {
     ca_file: %s
     bind_dn: %s
     bind_password: %s
-    base_dn: ou=people,%s
-    group_base_dn: ou=groups,%s
+    base_dn: %s
     nested_groups: true
-`, dir.LDAPS, dir.CA, testenv.SlapdReaderDN, testenv.SlapdReaderPassword, testenv.SlapdBase, testenv.SlapdBase),
+    failure_limit: 10
+`, dir.LDAPS, dir.CA, testenv.SlapdReaderDN, testenv.SlapdReaderPassword, testenv.SlapdBase),
 		Policies: `policies:
   - name: admins
     groups: [vpn-admins]

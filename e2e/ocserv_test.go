@@ -43,7 +43,13 @@ func startGateway(t *testing.T, radiusPort, acctPort int, secret string, apart b
 	ocserv := testenv.Need(t, "ocserv")
 	testenv.Need(t, "openconnect")
 	testenv.NeedRoot(t)
-	g := &gateway{t: t, dir: t.TempDir()}
+	// ocserv's workers run as nobody: every folder above has to let them through, which the test's own does not.
+	dir, err := os.MkdirTemp("", "sekisho-gateway-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	g := &gateway{t: t, dir: dir}
 	if err := os.Chmod(g.dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
