@@ -70,7 +70,7 @@ func (st *state) fence(e *entry, report *Adoption, newest, now time.Time, ahead 
 		}
 		if last := x.t.StepAt(newest) + int64(x.t.Drift) + int64(ahead); last > x.t.Last {
 			x.t.Last = last
-			st.newest = max(st.newest, (last+1)*int64(x.t.Period))
+			st.newest = max(st.newest, last*int64(x.t.Period))
 			report.Raised++
 		}
 	}

@@ -41,7 +41,7 @@ func (db *DB) load(ctx context.Context, m meta) (*state, error) {
 			}
 			st.putToken(t).seq = seq
 			if t.Mode == token.TOTP && t.Last != token.NoStep {
-				st.newest = max(st.newest, (t.Last+1)*int64(t.Period))
+				st.newest = max(st.newest, t.Last*int64(t.Period))
 			}
 			return nil
 		}},

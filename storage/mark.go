@@ -25,7 +25,7 @@ type mark struct {
 	Epoch       uint64 `json:"epoch"`
 	Seq         uint64 `json:"seq"`    // newest durable event
 	Head        []byte `json:"head"`   // link of the chain there
-	Newest      int64  `json:"newest"` // Unix seconds at which the newest used TOTP step ends
+	Newest      int64  `json:"newest"` // Unix seconds at which the newest used TOTP step begins
 	found       bool
 }
 

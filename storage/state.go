@@ -33,7 +33,7 @@ type state struct {
 	tombstones map[[16]byte]int64    // last step of destroyed ones (S9)
 	counts     [token.Destroyed + 1]int
 	ratchets   map[ratchetKey]int64 // Unix seconds
-	newest     int64                // Unix seconds at which the newest TOTP step ever burnt ends
+	newest     int64                // Unix seconds at which the newest TOTP step ever burnt begins
 
 	nonces nonceSet
 	dirty  dirtyRows
@@ -241,7 +241,7 @@ func (s *state) noteBurnt(t *token.Token) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if t.Mode == token.TOTP {
-		s.newest = max(s.newest, (t.Last+1)*int64(t.Period))
+		s.newest = max(s.newest, t.Last*int64(t.Period))
 	}
 	if t.State == token.Destroyed {
 		s.bury(t)
