@@ -141,8 +141,9 @@ func (s *Server) readSeeds(ctx context.Context, r io.Reader) (incoming []authn.I
 	if err == nil {
 		return incoming, places, nil
 	}
+	var p *Problem
 	faults := rowErrors(err)
-	if len(faults) == 0 {
+	if errors.As(err, &p) || len(faults) == 0 {
 		return nil, nil, s.problem(err)
 	}
 	for _, f := range faults {
@@ -173,15 +174,15 @@ func (s *Server) ownerOnce(ctx context.Context, name string, owners, people map[
 
 // rowErrors gives the faults of a file out of a joined error; none when something else went wrong.
 func rowErrors(err error) (faults []*token.RowError) {
-	var one *token.RowError
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		for _, e := range joined.Unwrap() {
-			faults = append(faults, rowErrors(e)...)
+	switch e := err.(type) { //nolint:errorlint // it walks the tree itself, to find them all
+	case *token.RowError:
+		return []*token.RowError{e}
+	case interface{ Unwrap() []error }:
+		for _, one := range e.Unwrap() {
+			faults = append(faults, rowErrors(one)...)
 		}
-		return faults
+	case interface{ Unwrap() error }:
+		return rowErrors(e.Unwrap())
 	}
-	if errors.As(err, &one) {
-		return []*token.RowError{one}
-	}
-	return nil
+	return faults
 }

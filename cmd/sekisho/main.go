@@ -91,6 +91,7 @@ func (a *app) root() *cobra.Command {
 }
 
 func suggestions(cmd *cobra.Command, word string) string {
+	cmd.SuggestionsMinimumDistance = 2
 	if near := cmd.SuggestionsFor(word); len(near) > 0 {
 		return "; did you mean " + strings.Join(near, " or ") + "?"
 	}

@@ -85,6 +85,8 @@ func visible(line string) string {
 		return line
 	case secretKey.MatchString(key) || secretKey.MatchString(value):
 		return key + ": [hidden]"
+	case strings.Contains(value, ": "): // further keys in one line; one of them may be a secret's, mistyped
+		return key + ": …"
 	}
 	return line
 }
