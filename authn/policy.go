@@ -100,7 +100,7 @@ func CheckPolicies(policies []*Policy, clients []*Client, oneFactor map[string]b
 			if p.Ask && !p.Joined && !c.CanChallenge {
 				bad(p, "client %q cannot show a challenge; set code: joined for it", c.Name)
 			}
-			if p.Ask && c.CanChallenge && !c.Blind {
+			if p.Ask && p.First == Password && c.CanChallenge && !c.Blind {
 				warnings = append(warnings, fmt.Sprintf("policy %q at client %q: the challenge confirms that the password was right; challenge: blind hides it", p.Name, c.Name))
 			}
 			if c.CanChallenge && c.Blind && p.First == Password && p.Joined && !p.Ask {
