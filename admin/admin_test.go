@@ -1,0 +1,232 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"sekisho/authn"
+	"sekisho/token"
+)
+
+// silent is a service whose parts know nothing and forbid everything: what reaches them is a mistake of the test.
+func silent(t *testing.T, log io.Writer) *Server {
+	t.Helper()
+	return &Server{
+		Store: nil, Directory: deadDirectory{}, Clock: deadClock{},
+		Health: func() Health { return Health{OK: true, Version: "test"} },
+		Now:    time.Now, Log: slog.New(slog.NewTextHandler(log, nil)),
+	}
+}
+
+type deadClock struct{}
+
+func (deadClock) Doubt() bool  { panic("the clock is broken") }
+func (deadClock) Accept() bool { return false }
+
+// deadDirectory is an outage, for everybody.
+type deadDirectory struct{}
+
+func (deadDirectory) Peek([]byte, time.Time) (*authn.User, bool) { return nil, false }
+func (deadDirectory) Lookup(context.Context, []byte) (*authn.User, error) {
+	return nil, errors.New("connection refused by 192.0.2.1")
+}
+func (deadDirectory) Authenticate(context.Context, *authn.User, authn.Secret) (authn.BindResult, error) {
+	return authn.BindResult{}, errors.New("down")
+}
+func (deadDirectory) BindTime() time.Duration { return 0 }
+func (deadDirectory) FailureLimit() int       { return 0 }
+
+func as(p Peer, method, path, body string) *http.Request {
+	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	return r.WithContext(context.WithValue(r.Context(), peerKey{}, p))
+}
+
+func problemOf(t *testing.T, w *httptest.ResponseRecorder) Problem {
+	t.Helper()
+	var p Problem
+	if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil {
+		t.Fatalf("%d: %s", w.Code, w.Body)
+	}
+	if p.Status != w.Code || p.Type != "urn:sekisho:"+p.Code || p.Title == "" || p.Detail == "" {
+		t.Errorf("no whole problem: %+v", p)
+	}
+	if kind := w.Header().Get("Content-Type"); kind != "application/problem+json" {
+		t.Errorf("content type %q", kind)
+	}
+	return p
+}
+
+// TestWhoMayCall holds the door: root, the service's own user, configured ones; nobody else, and nobody without proof.
+func TestWhoMayCall(t *testing.T) {
+	s := silent(t, io.Discard)
+	s.Operators = Operators{Names: []string{"helpdesk", "4711"}}
+	h := s.Handler()
+	for _, tt := range []struct {
+		peer Peer
+		want int
+	}{
+		{Peer{0, "root"}, 200}, {Peer{uint32(os.Geteuid()), "me"}, 200}, {Peer{5000, "helpdesk"}, 200}, {Peer{4711, "uid 4711"}, 200},
+		{Peer{5001, "mallory"}, 403}, {Peer{47, "uid 47"}, 403},
+	} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, as(tt.peer, "GET", "/api/v1/health", ""))
+		if w.Code != tt.want {
+			t.Errorf("%v: %d, want %d", tt.peer, w.Code, tt.want)
+		}
+		if w.Code == 403 && problemOf(t, w).Code != "not-an-operator" {
+			t.Errorf("%v: %s", tt.peer, w.Body)
+		}
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest("GET", "/api/v1/health", nil))
+	if w.Code != 403 {
+		t.Errorf("without credentials: %d", w.Code)
+	}
+}
+
+func TestProblems(t *testing.T) {
+	var log bytes.Buffer
+	h := silent(t, &log).Handler()
+	root := Peer{0, "root"}
+	for _, tt := range []struct {
+		method, path, body string
+		status             int
+		code               string
+	}{
+		{"GET", "/api/v1/tokens?after=nonsense", "", 422, "bad-input"},
+		{"GET", "/api/v1/tokens?limit=0", "", 422, "bad-input"},
+		{"GET", "/api/v1/users/annie", "", 503, "directory-down"},
+		{"PUT", "/api/v1/users/annie/pin", `{"pim": "7391"}`, 422, "bad-input"},
+		{"PUT", "/api/v1/users/annie/pin", `{"pin": `, 400, "bad-input"},
+		{"POST", "/api/v1/users/" + strings.Repeat("x", 300) + "/unlock", "", 422, "bad-input"},
+		{"GET", "/api/v1/logins?limit=1001", "", 422, "bad-input"},
+		{"GET", "/api/v1/logins?since=yesterday", "", 422, "bad-input"},
+		{"GET", "/api/v1/logins?reason=nonsense", "", 422, "bad-input"},
+		{"POST", "/api/v1/clock/accept", "", 500, "fault"}, // a panic ends this request alone
+	} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, as(root, tt.method, tt.path, tt.body))
+		p := problemOf(t, w)
+		if w.Code != tt.status || p.Code != tt.code {
+			t.Errorf("%s %s: %d %s, want %d %s: %s", tt.method, tt.path, w.Code, p.Code, tt.status, tt.code, w.Body)
+		}
+		if strings.Contains(w.Body.String(), "192.0.2.1") || strings.Contains(w.Body.String(), "7391") {
+			t.Errorf("%s %s tells what stays inside: %s", tt.method, tt.path, w.Body)
+		}
+	}
+	if !strings.Contains(log.String(), "connection refused by 192.0.2.1") || !strings.Contains(log.String(), "the clock is broken") {
+		t.Errorf("the log lacks what the answers hide: %s", &log)
+	}
+}
+
+func TestOpenAPI(t *testing.T) {
+	w := httptest.NewRecorder()
+	silent(t, io.Discard).Handler().ServeHTTP(w, as(Peer{0, "root"}, "GET", "/api/openapi.json", ""))
+	if w.Code != 200 || !strings.Contains(w.Body.String(), `"/api/v1/tokens/{token}/confirm"`) || !strings.Contains(w.Body.String(), `"openapi":"3.1`) {
+		t.Errorf("%d: %.200s", w.Code, w.Body)
+	}
+	for _, path := range []string{"/docs", "/schemas/Token.json"} {
+		w := httptest.NewRecorder()
+		silent(t, io.Discard).Handler().ServeHTTP(w, as(Peer{0, "root"}, "GET", path, ""))
+		if w.Code != 404 {
+			t.Errorf("%s: %d; nothing that loads scripts from elsewhere is served", path, w.Code)
+		}
+	}
+}
+
+// TestSocket speaks over a real socket: the kernel says who calls, a dead socket is replaced, a living one and other
+// files are not.
+func TestSocket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "admin.sock")
+	if err := os.WriteFile(path, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Listen(path); err == nil || !strings.Contains(err.Error(), "is no socket") {
+		t.Errorf("a file in the way: %v", err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	dead, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead.SetUnlinkOnClose(false)
+	_ = dead.Close()
+	l, err := Listen(path)
+	if err != nil {
+		t.Fatalf("a dead socket: %v", err)
+	}
+	if _, err := Listen(path); err == nil || !strings.Contains(err.Error(), "another server answers") {
+		t.Errorf("a living socket: %v", err)
+	}
+	server := silent(t, io.Discard).HTTPServer()
+	go func() { _ = server.Serve(l) }()
+	defer func() { _ = server.Close() }()
+	client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", path)
+	}}}
+	res, err := client.Get("http://sekisho/api/v1/health")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	if res.StatusCode != 200 {
+		t.Errorf("own user over the socket: %s", res.Status)
+	}
+	client.CloseIdleConnections()
+}
+
+// TestShown keeps names from the network harmless: one line, no control characters, nothing lost (B50).
+func TestShown(t *testing.T) {
+	for in, want := range map[string]string{
+		"alice": "alice", "日本 太郎": "日本 太郎", "a\nb\r\x00": `a\x0ab\x0d\x00`, "\x1b[31m": `\x1b[31m`, "a\xffb": `a\xffb`,
+		`a\x41`: `a\x5cx41`, "\u202eevil": `\xe2\x80\xaeevil`, "": "",
+	} {
+		if got := shown([]byte(in)); got != want {
+			t.Errorf("shown(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func FuzzShown(f *testing.F) {
+	f.Add([]byte("alice\n\x1b]0;x\a"))
+	f.Fuzz(func(t *testing.T, name []byte) {
+		s := shown(name)
+		if !utf8.ValidString(s) || strings.ContainsAny(s, "\n\r\t\x00\x1b\u2028\u202e") {
+			t.Errorf("shown(%q) = %q", name, s)
+		}
+	})
+}
+
+// TestViewsHoldNoSecrets prints what listings show of a token and an event that hold some.
+func TestViewsHoldNoSecrets(t *testing.T) {
+	tok := &token.Token{ID: 7, Serial: "S1", Last: 5, Sealed: token.SealedSeed{Version: 1, Data: []byte("canary-seed")}, Fingerprint: [16]byte{'c', 'a', 'n', 'a', 'r', 'y'}}
+	e := &authn.Event{Kind: authn.LoginEvent, Reason: authn.WrongCode, Digest: [16]byte{'c', 'a', 'n', 'a', 'r', 'y'}, Nonce: [12]byte{'c', 'a', 'n'}}
+	b, err := json.Marshal([]any{viewToken(tok, time.Now()), viewEvent(e)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(b, []byte("cana")) || bytes.Contains(b, []byte("Y2FuYX")) {
+		t.Errorf("a secret shows: %s", b)
+	}
+	if !bytes.Contains(b, []byte(authn.WrongCode.Sentence())) {
+		t.Errorf("the event lacks its sentence: %s", b)
+	}
+}
