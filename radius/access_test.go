@@ -218,7 +218,13 @@ func TestForget(t *testing.T) {
 	if n := len(r.auth.seen()); n != 1 {
 		t.Errorf("%d logins", n)
 	}
-	if r.cache.size() >= size {
+	refused := pap(2, "x")
+	r.auth.decide = func(*authn.Login) authn.Decision { return authn.Decision{Verdict: authn.Reject, Account: 7} }
+	r.one(refused)
+	size += len(r.out.all()[0])
+	r.Forget(7)
+	r.one(refused) // a refusal opens nothing and stays
+	if r.cache.size() >= size+entryBytes {
 		t.Error("the octets of a silenced answer are still accounted for")
 	}
 }
@@ -511,6 +517,37 @@ func TestParallel(t *testing.T) {
 		answers[b[1]] = string(b)
 	}
 }
+
+// BenchmarkAccess is one login through all of the wire but the sockets.
+func BenchmarkAccess(b *testing.B) {
+	r := newRig(b, accept)
+	r.cache.limit = 1 << 40
+	r.Authenticator = instant{}
+	at := path{via: nowhere{}, local: here}
+	packet := pap(0, "secret code")
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		at.remote = netip.AddrPortFrom(gateway.Addr(), uint16(i))
+		r.handle(authPort, packet, at)
+		if i&0xffff == 0xffff {
+			r.cache = newReplyCache(1 << 40)
+		}
+	}
+	if n := r.client().counts[authPort][countAccepts].Load(); n != uint64(b.N) {
+		b.Fatalf("%d of %d were accepted", n, b.N)
+	}
+}
+
+type instant struct{}
+
+func (instant) Authenticate(_ *authn.Login, done func(authn.Decision)) {
+	done(authn.Decision{Verdict: authn.Accept})
+}
+func (instant) RejectDelay(*authn.Client) time.Duration { return 0 }
+
+type nowhere struct{}
+
+func (nowhere) send([]byte, *path) error { return nil }
 
 // FuzzSequence plays sequences of new packets, repetitions, reused identifiers and conflicts, decisions in any order,
 // against a model of the reply cache.
