@@ -34,6 +34,7 @@ const (
 	hasGuard
 	hasPersonal
 	hasAct
+	hasCount
 )
 
 func appendText(b []byte, s string) []byte {
@@ -62,6 +63,7 @@ func appendCore(b []byte, ev *authn.Event, sum []byte) ([]byte, error) {
 	set(hasNonce, ev.Nonce != [12]byte{})
 	set(hasGuard, ev.GuardSet)
 	set(hasPersonal, sum != nil)
+	set(hasCount, ev.Count > 1)
 	set(hasAct, ev.Act != "" || ev.Actor != "" || ev.Detail != "")
 
 	b = append(b, coreVersion, flags, byte(ev.Kind), byte(ev.Verdict), byte(ev.Reason), ev.Row, byte(ev.Class), byte(ev.Method))
@@ -108,6 +110,9 @@ func appendCore(b []byte, ev *authn.Event, sum []byte) ([]byte, error) {
 		b = appendText(b, ev.Act)
 		b = appendText(b, ev.Actor)
 		b = appendText(b, ev.Detail)
+	}
+	if flags&hasCount != 0 {
+		b = binary.AppendUvarint(b, uint64(ev.Count))
 	}
 	return b, nil
 }
@@ -173,6 +178,9 @@ func decodeCore(core []byte, ev *authn.Event) (sum []byte, err error) {
 	}
 	if flags&hasAct != 0 {
 		ev.Act, ev.Actor, ev.Detail = r.text(), r.text(), r.text()
+	}
+	if flags&hasCount != 0 {
+		ev.Count = uint32(r.upTo(math.MaxUint32))
 	}
 	return sum, r.end()
 }

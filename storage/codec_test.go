@@ -19,7 +19,7 @@ func fullEvent() *authn.Event {
 		Notices: []authn.Notice{authn.NoticeActivated, authn.NoticePair}, Stages: authn.Stages{Lookup: time.Microsecond, Bind: time.Second, Lock: 3 * time.Microsecond, Total: time.Minute},
 		Burnt: []authn.Burnt{{Token: 7, Last: 59_000_000, Drift: -3, DriftDay: 20_000, Activated: true}, {Token: 8, Last: token.NoStep}},
 		Guard: authn.GuardAfter{Row: [2]uint8{1, 2}, Wait: [2]int64{-1, 1 << 40}, TheftRun: 3, Stopped: authn.StopAccount, Charge: authn.Charge{Pot: authn.PotK, Day: 20_001, Amount: 1 << 50},
-			Known: authn.KnownSource{Hash: 1 << 63, Day: 20_002}}, GuardSet: true, Act: "a", Actor: "b", Detail: "c"}
+			Known: authn.KnownSource{Hash: 1 << 63, Day: 20_002}}, GuardSet: true, Count: 81, Act: "a", Actor: "b", Detail: "c"}
 }
 
 func TestCoreRoundTrip(t *testing.T) {

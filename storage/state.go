@@ -15,7 +15,7 @@ import (
 var (
 	ErrSerialTaken = errors.New("another living token has this serial")
 	ErrSeedTaken   = errors.New("another living token has this seed; assign that one to several users instead")
-	ErrUserTaken   = errors.New("this user of the directory already has an account")
+	ErrUserTaken   = fmt.Errorf("this user of the directory already has an account: %w", authn.ErrExists)
 )
 
 // nonceLife is how long a State lives (S18): its nonce has to be known as spent for as long.
