@@ -23,13 +23,18 @@ func TestCacheIsBounded(t *testing.T) {
 	for i := range cacheLimit {
 		c.put(fmt.Sprint("old", i), cached{user: u, until: now}, now)
 	}
-	for i := range 100 {
+	const fresh, mayGo = cacheLimit / 2, cacheLimit / 200
+	for i := range fresh {
 		c.put(fmt.Sprint("new", i), cached{user: u, until: now.Add(time.Minute)}, now)
 	}
-	for i := range 100 {
+	gone := 0
+	for i := range fresh {
 		if _, ok := c.get(fmt.Sprint("new", i), now); !ok {
-			t.Fatalf("new%d gave way to something that is over", i)
+			gone++
 		}
+	}
+	if gone > mayGo {
+		t.Errorf("%d of %d entries gave way although as many were over", gone, fresh)
 	}
 	if _, ok := c.get("old1", now); ok {
 		t.Error("an entry counts at its end")

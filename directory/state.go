@@ -106,7 +106,7 @@ func bindAnswer(res *ldap.SimpleBindResult, err error) (authn.BindResult, error)
 		return authn.BindResult{OK: said == 0, Barred: said}, nil
 	}
 	var result *ldap.Error
-	if isNetwork(err) || !errors.As(err, &result) {
+	if !errors.As(err, &result) {
 		return authn.BindResult{}, err
 	}
 	text := ""
