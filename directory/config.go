@@ -72,7 +72,8 @@ type LDAPConfig struct {
 	SearchConnections int `yaml:"search_connections"`
 	// BindConnections is how many passwords are asked at once, 1 to 256. Default: 16.
 	BindConnections int `yaml:"bind_connections"`
-	// MaxAnswer is how many octets one answer may have, 16384 to 16777216; a longer one is an error. Default: 1048576.
+	// MaxAnswer is how many octets the answer to one search may have, 16384 to 16777216; a longer one is an error. Decoding an
+	// answer made to do harm takes up to a hundred times as much memory. Default: 1048576.
 	MaxAnswer int `yaml:"max_answer"`
 
 	// FailureLimit is how many wrong passwords within 30 minutes the directory takes before it locks a user; Sekisho stays

@@ -142,6 +142,19 @@ func (d *dialer) dialServer(ctx context.Context, s server) (*conn, error) {
 	return c, nil
 }
 
+// maxBindAnswer bounds what may come back on a connection for binds, in octets. The answer to a bind is short; decoding a
+// hostile one takes up to a hundred times its length of memory, and many binds run at once.
+const maxBindAnswer = 16 << 10
+
+// dialBind connects for binds of users.
+func (d *dialer) dialBind(ctx context.Context) (*conn, error) {
+	c, err := d.dial(ctx)
+	if err == nil {
+		c.limit = maxBindAnswer
+	}
+	return c, err
+}
+
 // dialService connects and signs the service account in. A server that refuses it is left for the next one too.
 func (d *dialer) dialService(ctx context.Context) (*conn, error) {
 	c, err := d.dial(ctx)

@@ -205,6 +205,22 @@ func TestAnswerIsBounded(t *testing.T) {
 	}
 }
 
+func TestBindAnswerIsBounded(t *testing.T) {
+	f := newFake(t, "ldap")
+	f.bind = func(c *fakeConn, id int64, _, password string) {
+		c.result(id, ldap.ApplicationBindResponse, 49, strings.Repeat("x", map[string]int{"short": 15 << 10, "long": 17 << 10}[password]))
+	}
+	l := openLDAP(t, patient(f))
+	for range 3 {
+		if r, err := l.Authenticate(t.Context(), fakeUser("alice"), secret("short")); err != nil || r.OK {
+			t.Errorf("%+v %v", r, err)
+		}
+	}
+	if _, err := l.Authenticate(t.Context(), fakeUser("alice"), secret("long")); !errors.Is(err, errAnswerTooLong) {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestConnectingHasItsOwnDeadline(t *testing.T) {
 	hung, good := newFake(t, "ldaps"), newFake(t, "ldap")
 	hung.accept = func(net.Conn) bool { return false }

@@ -240,6 +240,20 @@ func TestBreakGlassSize(t *testing.T) {
 	}
 }
 
+func BenchmarkPeek(b *testing.B) {
+	f := openFile(b, "users: [{name: alice}, {name: 田中}]")
+	for _, name := range []string{"alice", "Alice", "田中"} {
+		b.Run(name, func(b *testing.B) {
+			now := time.Now()
+			for b.Loop() {
+				if _, ok := f.Peek([]byte(name), now); !ok {
+					b.Fatal("unknown")
+				}
+			}
+		})
+	}
+}
+
 func FuzzParseHash(f *testing.F) {
 	for _, s := range []string{cheap, "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc", "$argon2id$$$$", "$$$$$"} {
 		f.Add(s)

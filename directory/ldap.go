@@ -44,7 +44,7 @@ func OpenLDAP(name string, c LDAPConfig) (*LDAP, error) {
 	}
 	l := &LDAP{name: name, dialer: dialer{settled: s}}
 	l.searches = newPool(s.SearchConnections, l.dialer.dialService)
-	l.binds = newPool(s.BindConnections, l.dialer.dial)
+	l.binds = newPool(s.BindConnections, l.dialer.dialBind)
 	l.base, l.stop = context.WithCancel(context.Background())
 	switch {
 	case c.FailureLimit > 0:

@@ -47,7 +47,19 @@ func foldText(s string) string {
 
 // foldCase makes folded texts comparable without regard to case. Folding can undo the normal form, so that is restored.
 func foldCase(folded string) string {
+	if isASCII(folded) {
+		return strings.ToLower(folded) // the same, at a fraction of the cost
+	}
 	return norm.NFKC.String(cases.Fold().String(folded))
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }
 
 // sameName tells whether an attribute's value is the name that was asked for, whatever rule made the directory return it.
