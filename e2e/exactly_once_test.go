@@ -75,11 +75,12 @@ func TestSharedTokenOnce(t *testing.T) {
 	codes := full(t, 1000, 150)
 	s := newSite(t, siteOptions{})
 	s.start()
-	k := newKeys(t, token.HOTP, "S", 1)[0]
+	keys := newKeys(t, token.HOTP, "S", 8) // the first is shared; the others make the accounts of its sharers
+	k := keys[0]
 	names := users(8)
-	s.load([]*key{k}, names[:1])
+	s.load(keys, names)
 	for _, n := range names[1:] {
-		s.cli("token", "assign", k.serial, n, "--share", "--create")
+		s.cli("token", "assign", k.serial, n, "--share")
 	}
 	accepted := 0
 	for step := range codes {
@@ -156,7 +157,7 @@ func TestKill(t *testing.T) {
 			t.Fatalf("after kill %d: %v", kill+1, err)
 		}
 		// What was accepted before must be refused now, also the one whose answer may have been lost.
-		for i := range tokens {
+		each(tokens, tokens, func(i int) {
 			for step := max(0, next[i]-2); step < next[i]; step++ {
 				a, err := s.gw().login(context.Background(), names[i], keys[i].code(step), nil)
 				if err == nil && a.code == radius.CodeAccessAccept {
@@ -165,7 +166,7 @@ func TestKill(t *testing.T) {
 				}
 			}
 			next[i]++ // the step in flight at the kill is unknown; its code is not used again
-		}
+		})
 	}
 	total := 0
 	for k, n := range led.accepted {

@@ -106,6 +106,7 @@ radius:
   - name: gw
     addresses: 127.0.0.1
     secret: %s
+    reject_delay: 100ms
 %s
 %s
 %s
