@@ -108,6 +108,11 @@ func TestSeedKnownAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// In memory at once, and in the file for the next start.
+	st := db.state.Load()
+	if last, ok := st.tombstones[tok.Fingerprint]; !ok || last != 41 {
+		t.Errorf("tombstone %d, %v", last, ok)
+	}
 	closeDB(t, db)
 	db = s.open(t)
 	x := again(3)
