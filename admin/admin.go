@@ -187,7 +187,7 @@ func (s *Server) Handler() http.Handler {
 func (s *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
-			if p := recover(); p != nil && p != http.ErrAbortHandler {
+			if p := recover(); p != nil {
 				s.Log.Error("the admin API met a fault", "path", r.URL.Path, "fault", p)
 				writeProblem(w, newProblem(http.StatusInternalServerError, "fault", wordFault))
 			}

@@ -230,7 +230,7 @@ func (s *Server) enroll(ctx context.Context, in *struct {
 	defer clear(seed)
 	t := &token.Token{
 		ID: token.NewID(), Name: in.Body.Name, Form: token.Software, Mode: token.TOTP, Hash: token.SHA1,
-		Digits: uint8(in.Body.Digits), Period: 30, State: token.InStock, Last: token.NoStep, //nolint:gosec // 6 or 8
+		Digits: uint8(in.Body.Digits), Period: 30, State: token.InStock, Last: token.NoStep,
 	}
 	if err := s.seal(t, seed); err != nil {
 		return nil, s.problem(err)

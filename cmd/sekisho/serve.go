@@ -78,8 +78,7 @@ func open(ctx context.Context, config *Config, log *slog.Logger) (*service, erro
 		err = s.listen()
 	}
 	if err != nil {
-		s.close()
-		return nil, err
+		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
 }

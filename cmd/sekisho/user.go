@@ -134,7 +134,7 @@ func (a *app) readSecret(what string, twice bool) (string, error) {
 }
 
 func (a *app) askHidden(f *os.File, prompt string) (string, error) {
-	fd := int(f.Fd()) //nolint:gosec // a descriptor is small
+	fd := int(f.Fd())
 	old, err := unix.IoctlGetTermios(fd, unix.TCGETS)
 	if err != nil {
 		return "", fmt.Errorf("switching the terminal's echo off: %w", err)

@@ -16,6 +16,7 @@
 package conf
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -132,7 +133,8 @@ func (d *Doc) parse(root reflect.Value, name string, text []byte) {
 	file, err := parseYAML(text)
 	if err != nil {
 		d.broken = true
-		if y, ok := err.(yaml.Error); ok && y.GetToken() != nil && y.GetToken().Position != nil {
+		var y yaml.Error
+		if errors.As(err, &y) && y.GetToken() != nil && y.GetToken().Position != nil {
 			d.add(d.at(y.GetToken().Position.Line, y.GetToken().Position.Column), "", "this is not YAML as it should be: "+
 				safeMessage(y.GetMessage()), "look at indentation, colons and quotes here and in the line above")
 			return
@@ -226,7 +228,8 @@ func readFile(path string) ([]byte, fs.FileMode, error) {
 
 // cause is an error of the file system without the path, which the place already names.
 func cause(err error) string {
-	if p, ok := err.(*fs.PathError); ok {
+	var p *fs.PathError
+	if errors.As(err, &p) {
 		err = p.Err
 	}
 	return "the file cannot be read: " + err.Error()
