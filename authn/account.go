@@ -236,7 +236,7 @@ type Pair struct {
 	Step    int64 // of the first code, burnt
 	Until   int64 // Unix seconds
 	Tries   int8  // misses left
-	Claimed bool  // a login holds it while it waits for its bind
+	Claimed int64 // Unix milliseconds until which a login holds it, waiting for its bind; 0: nobody does
 }
 
 // WrongText is a refused text, kept as a keyed hash for 30 s (S1 row 1).

@@ -39,7 +39,7 @@ func (t *attempt) lock() bool {
 		switch {
 		case s.Do == DoClaim:
 			claimed = true
-			return Change{Memory: claim(acc, set.source, set.client)}, nil
+			return Change{Memory: claim(acc, set.source, set.client, now.Add(t.l.Client.Deadline-time.Since(t.l.Arrived)))}, nil
 		case s.Do < DoAccept:
 			s = Step{Row: 8, Do: DoDiscard, Reason: Fault}
 		}
@@ -74,7 +74,11 @@ func (t *attempt) fit(f *Facts, acc *Account, e *evaluation, now time.Time) {
 	f.Fit, f.Shut = e.fit, e.shut
 	f.ClockDoubt = e.skipped
 	if acc != nil {
-		f.Second = acc.Memory.pair(t.source, t.l.Client.Name, now).second(e, f.Claimed)
+		p := acc.Memory.pair(t.source, t.l.Client.Name, now)
+		f.Second = p.second(e)
+		if f.Second && !f.Claimed && now.UnixMilli() < p.Claimed {
+			f.Second, f.Taken = false, true
+		}
 	}
 	if f.Factor == PIN {
 		f.Proof = Wrong
@@ -121,12 +125,13 @@ func (t *attempt) settlement(s Step, acc *Account, e *evaluation, now time.Time)
 	return set
 }
 
-// claim marks the pair of a source as held while a bind is out.
-func claim(acc *Account, source uint64, client string) *Memory {
+// claim marks the pair of a source as held while a bind is out. The claim ends with the holder's deadline, whatever becomes
+// of the holder.
+func claim(acc *Account, source uint64, client string, until time.Time) *Memory {
 	m := &Memory{Pairs: append([]Pair(nil), acc.Memory.Pairs...), Wrong: acc.Memory.Wrong}
 	for i := range m.Pairs {
 		if m.Pairs[i].matches(source, client) {
-			m.Pairs[i].Claimed = true
+			m.Pairs[i].Claimed = until.UnixMilli()
 		}
 	}
 	return m

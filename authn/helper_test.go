@@ -382,3 +382,7 @@ func (h *house) events() []authn.Event {
 	}
 	return events
 }
+
+func filterBefore(seq uint64) storage.LoginFilter {
+	return storage.LoginFilter{Before: seq, Limit: 1000}
+}

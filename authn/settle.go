@@ -170,12 +170,14 @@ func remember(s settlement) *Memory {
 				if s.counts {
 					p.Tries--
 				}
-				p.Claimed = p.Claimed && !s.step.Has(ReleasePair)
+				if s.step.Has(ReleasePair) {
+					p.Claimed = 0
+				}
 				if p.Tries <= 0 {
 					continue
 				}
 			case s.step.Has(ReleasePair):
-				p.Claimed = false
+				p.Claimed = 0
 			}
 		}
 		m.Pairs = append(m.Pairs, p)
@@ -223,10 +225,9 @@ func (m *Memory) pair(source uint64, client string, now time.Time) *Pair {
 	return nil
 }
 
-// second reports whether one of the fits is the code after the pair's first: the same token, one or two steps on. A pair
-// that another login has claimed is nobody else's.
-func (p *Pair) second(e *evaluation, claimed bool) bool {
-	if p == nil || p.Claimed != claimed {
+// second reports whether one of the fits is the code after the pair's first: the same token, one or two steps on.
+func (p *Pair) second(e *evaluation) bool {
+	if p == nil {
 		return false
 	}
 	for _, f := range e.fits {

@@ -86,13 +86,13 @@ func TestPairs(t *testing.T) {
 		t.Fatalf("after a first code: %+v", p)
 	}
 	for step, want := range map[int64]bool{99: false, 100: false, 101: true, 102: true, 103: false} {
-		if got := p.second(at(step), false); got != want {
+		if got := p.second(at(step)); got != want {
 			t.Errorf("step %d after 100: second %v, want %v", step, got, want)
 		}
 	}
 	other := at(101)
 	other.fits[0].token = &token.Token{ID: 5}
-	if p.second(other, false) {
+	if p.second(other) {
 		t.Error("another token's code is the second one")
 	}
 	if acc.Memory.pair(8, "gw", now) != nil || acc.Memory.pair(0, "gw", now) != nil {
@@ -103,12 +103,12 @@ func TestPairs(t *testing.T) {
 	}
 
 	// A claim has one holder, and is given back.
-	acc.Memory = *claim(acc, 7, "gw")
-	if pair().second(at(101), false) || !pair().second(at(101), true) {
-		t.Error("a claimed pair is everybody's")
+	acc.Memory = *claim(acc, 7, "gw", now.Add(time.Second))
+	if pair().Claimed != now.UnixMilli()+1000 {
+		t.Error("the pair is not claimed")
 	}
 	do(ReleasePair, at(101), true)
-	if !pair().second(at(101), false) {
+	if pair().Claimed != 0 {
 		t.Error("the claim was not given back")
 	}
 

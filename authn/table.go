@@ -98,6 +98,7 @@ type Facts struct {
 	Fit        Fit
 	Shut       Reason // of FitsShut
 	Second     bool   // the fit is the code after the pending pair's first
+	Taken      bool   // it would be, but another login holds the pair while its bind is out
 	WaitBegins bool   // one more miss begins a wait or a stop of the class
 	Claimed    bool   // this attempt holds the pair while its bind is out
 }
@@ -430,6 +431,10 @@ func pairRows(f Facts) Step {
 	fits := f.Fit == FitsOpen || f.Fit == FitsPending
 	if !fits {
 		return again(f, Step{Row: 15, Reason: SecondMissed, Effects: MissPair | CountSource | KeepText})
+	}
+	if f.Taken {
+		// One holder: were the code burnt here as a first one, the login that holds the pair would lose it.
+		return again(f, Step{Row: 14, Reason: AlreadyUsed})
 	}
 	if !f.Second {
 		s := Step{Row: 13, Do: DoReject, Reason: FirstOfTwo, Effects: Burn | StartPair}

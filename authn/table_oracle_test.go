@@ -30,6 +30,7 @@ type world struct {
 	doubt    bool   // a time-based token was left out
 	fit      Fit    // what the code is
 	second   bool   // it is the code after the pending pair's first
+	taken    bool   // it is, and another login holds the pair
 	begins   bool   // a miss would begin a wait
 	shutWhy  Reason // of FitsShut
 }
@@ -281,6 +282,8 @@ func oracle(w world) ending {
 	switch {
 	case !opens:
 		return miss(15, MissPair|CountSource, f, false)
+	case w.taken: // one holder
+		return miss(14, 0, f, false)
 	case !w.second:
 		if answer {
 			e := Burn | StartPair
@@ -398,7 +401,7 @@ func driven(w world) (e ending, err error) {
 			l.Locked = true
 			f, l = l, f
 			learn()
-			f.ClockDoubt, f.Fit, f.Second, f.Shut = w.doubt, w.fit, w.second, w.shutWhy
+			f.ClockDoubt, f.Fit, f.Second, f.Taken, f.Shut = w.doubt, w.fit, w.second, w.taken, w.shutWhy
 			if f.Factor == PIN {
 				f.Proof, f.NoPIN = Wrong, w.pin == pinNone
 				if w.pin == pinRight {
@@ -443,8 +446,8 @@ func (w world) reachable() bool {
 		w.round == AnswerRound && w.proof == Wrong && !w.blind,          // a plain client is not asked after a wrong first factor
 		w.exempt && (w.hasCode || w.round == AnswerRound),               // an exempt person's text is never cut
 		w.repeated && (w.round == AnswerRound || w.blind && !w.hasCode), // the text's hash covers the State; a blind first round refuses nothing
-		w.second && w.fit != FitsOpen && w.fit != FitsPending,
-		w.finding != Found && (w.exempt || w.asks && !w.blind || w.stopped || w.shut || w.potEmpty || w.full || w.begins || w.doubt || w.second || w.hasCode):
+		(w.second || w.taken) && w.fit != FitsOpen && w.fit != FitsPending,
+		w.finding != Found && (w.exempt || w.asks && !w.blind || w.stopped || w.shut || w.potEmpty || w.full || w.begins || w.doubt || w.second || w.taken || w.hasCode):
 		return false
 	}
 	return true
@@ -501,9 +504,10 @@ func TestTableAgainstOracle(t *testing.T) {
 			w.shutWhy = []Reason{TokenRevoked, TokenExpired, TokenSuspended}[r.IntN(3)]
 		}
 		w.second = (w.fit == FitsOpen || w.fit == FitsPending) && bit()
+		w.taken = (w.fit == FitsOpen || w.fit == FitsPending) && !w.second && rare()
 		if w.finding != Found {
 			w.exempt, w.asks, w.stopped, w.shut, w.potEmpty = false, w.asks && w.blind, false, false, false
-			w.full, w.begins, w.doubt, w.second, w.hasCode = false, false, false, false, false
+			w.full, w.begins, w.doubt, w.second, w.taken, w.hasCode = false, false, false, false, false, false
 		}
 		if !w.reachable() {
 			continue
