@@ -106,13 +106,17 @@ func (t *attempt) pinMatches(acc *Account, e *evaluation) bool {
 
 func (t *attempt) settlement(s Step, acc *Account, e *evaluation, now time.Time) settlement {
 	set := settlement{step: s, acc: acc, eval: e, limits: t.a.Limits, now: now, source: t.source, client: t.l.Client.Name,
-		counts: true, text: t.textHash()}
+		counts: true}
 	if acc == nil {
 		return set
 	}
 	if acc.Guard.Knows(t.source, now) {
 		set.class = ClassKnown
 	}
+	if !s.Has(KeepText) {
+		return set // whatever counts is refused and kept
+	}
+	set.text = t.textHash()
 	code := t.reading.text
 	if !t.reading.alone {
 		if _, c, ok := t.reading.split(int(max(acc.Guard.Digits, token.MinDigits))); ok {

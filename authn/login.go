@@ -430,7 +430,7 @@ func (t *attempt) learn(f *Facts, acc *Account, h *Held, now time.Time) {
 	f.Stopped = g.Stopped&StopAccount != 0
 	f.ClassShut = g.shut(class, now)
 	f.WaitBegins = t.a.Limits.missBegins(g, class)
-	f.Repeated = acc.Memory.repeated(t.textHash(), t.source, now)
+	f.Repeated = len(acc.Memory.Wrong) > 0 && acc.Memory.repeated(t.textHash(), t.source, now)
 	if t.policy != nil {
 		cost, pairCost := t.policy.cost(acc, h, now)
 		f.PotEmpty = !t.a.Limits.canPay(g, class, cost, now)
