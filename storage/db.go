@@ -52,6 +52,7 @@ type DB struct {
 	lowSpace atomic.Bool
 	watch    watch
 	imports  sync.Mutex
+	leftover []undone // guarded by imports
 
 	verdicts    map[[16]byte]authn.Event // of the last 60 s before the start
 	started     time.Time

@@ -51,6 +51,7 @@ func (db *DB) Import(ctx context.Context, b *Batch) error {
 	if db.lowSpace.Load() {
 		return fmt.Errorf("importing: %w", ErrLowSpace)
 	}
+	db.dropLeftover()
 	id := newBatchID()
 	accounts, tokens, err := db.claim(b)
 	if err != nil {
@@ -63,12 +64,10 @@ func (db *DB) Import(ctx context.Context, b *Batch) error {
 		}
 	}()
 	if err := db.writeChunks(ctx, id, accounts, tokens); err != nil {
-		db.dropBatch(id, accounts, tokens)
-		return fmt.Errorf("importing: %w", err)
+		return db.giveUp(undone{id, accounts, tokens}, err)
 	}
 	if err := db.makeLive(b, id, accounts, tokens); err != nil {
-		db.dropBatch(id, accounts, tokens)
-		return fmt.Errorf("importing: %w", err)
+		return db.giveUp(undone{id, accounts, tokens}, err)
 	}
 	live = true
 	return nil
@@ -242,34 +241,56 @@ func (db *DB) makeLive(b *Batch, id int64, accounts []*authn.Account, tokens []*
 	return <-result
 }
 
-// dropBatch removes the rows of a batch that did not become live; what cannot be removed now is at the next start.
-func (db *DB) dropBatch(id int64, accounts []*authn.Account, tokens []*token.Token) {
+// undone is a batch that did not become live and whose rows may be on disk.
+type undone struct {
+	id       int64
+	accounts []*authn.Account
+	tokens   []*token.Token
+}
+
+// giveUp removes what an import left behind; while the disk takes nothing that waits for the next import or start.
+func (db *DB) giveUp(u undone, cause error) error {
+	db.leftover = append(db.leftover, u)
+	db.dropLeftover()
+	return fmt.Errorf("importing: %w", cause)
+}
+
+// dropLeftover removes rows of imports that were given up: their serials and seeds would stand in the way of the next.
+func (db *DB) dropLeftover() {
+	for len(db.leftover) > 0 {
+		if err := db.dropBatch(db.leftover[0]); err != nil {
+			db.log.Warn("rows of an import that was given up are still there; the next import or start removes them", "error", oneLine(err))
+			return
+		}
+		db.leftover = db.leftover[1:]
+	}
+}
+
+func (db *DB) dropBatch(u undone) error {
 	drop := func(stmt statement, ids []int64) error {
 		list, err := json.Marshal(ids)
 		if err != nil {
 			return err
 		}
-		return db.await(&entry{writes: []write{{stmt, []any{string(list), id}}}})
+		return db.await(&entry{writes: []write{{stmt, []any{string(list), u.id}}}})
 	}
-	var err error
-	for chunk := range slices.Chunk(tokens, importChunk) {
+	for chunk := range slices.Chunk(u.tokens, importChunk) {
 		ids := make([]int64, len(chunk))
 		for i, t := range chunk {
 			ids[i] = int64(t.ID)
 		}
-		err = errors.Join(err, drop(dropTokensStmt, ids))
+		if err := drop(dropTokensStmt, ids); err != nil {
+			return err
+		}
 	}
-	for chunk := range slices.Chunk(accounts, importChunk) {
+	for chunk := range slices.Chunk(u.accounts, importChunk) {
 		ids := make([]int64, len(chunk))
 		for i, a := range chunk {
 			ids[i] = int64(a.ID)
 		}
-		err = errors.Join(err, drop(dropAccountsStmt, ids))
+		if err := drop(dropAccountsStmt, ids); err != nil {
+			return err
+		}
 	}
-	if err == nil {
-		err = db.await(&entry{writes: []write{{dropBatchStmt, []any{id}}}})
-	}
-	if err != nil {
-		db.log.Warn("rows of an import that was given up are still there; the next start removes them", "error", oneLine(err))
-	}
+	return db.await(&entry{writes: []write{{dropBatchStmt, []any{u.id}}}})
 }

@@ -205,7 +205,11 @@ func TestFlushLeavesWaiting(t *testing.T) {
 	}
 	// Late enough that nothing is replayed for the sake of spent States alone.
 	crashed.env = Env{Log: s.env.Log, Now: func() time.Time { return time.Now().Add(10 * time.Minute) }}
-	info, err := crashed.open(t).Token(tok.ID)
+	after := crashed.open(t)
+	if after.flushed >= 2 {
+		t.Errorf("rows are said to hold event %d, and the token's does not hold event 2", after.flushed)
+	}
+	info, err := after.Token(tok.ID)
 	if err != nil || info.Token.Last != 5 {
 		t.Errorf("last step after the crash is %d, want 5 (%v)", info.Token.Last, err)
 	}
