@@ -36,6 +36,56 @@ type deadClock struct{}
 func (deadClock) Doubt() bool  { panic("the clock is broken") }
 func (deadClock) Accept() bool { return false }
 
+// doubtful is a clock in doubt.
+type doubtful struct{ accepted bool }
+
+func (*doubtful) Doubt() bool    { return true }
+func (d *doubtful) Accept() bool { d.accepted = true; return true }
+
+// brokenStore saves nothing: now refuses, or takes the change and fails at its commit.
+type brokenStore struct {
+	Store
+	now, later error
+}
+
+func (b brokenStore) Update(_ authn.Keys, f func(*authn.Held) (authn.Change, error), done func(error)) error {
+	if b.now != nil {
+		return b.now
+	}
+	if _, err := f(&authn.Held{}); err != nil {
+		return err
+	}
+	done(b.later)
+	return nil
+}
+
+// TestNothingIsClaimedThatWasNotSaved breaks the store under an act: the answer is a fault without internals, and the act
+// has no effect.
+func TestNothingIsClaimedThatWasNotSaved(t *testing.T) {
+	disk := errors.New("disk I/O error at /var/lib/x")
+	for name, tt := range map[string]struct {
+		store  brokenStore
+		status int
+		code   string
+	}{
+		"at once": {brokenStore{now: disk}, 500, "not-saved"}, "at the commit": {brokenStore{later: disk}, 500, "not-saved"},
+		"busy": {brokenStore{now: authn.ErrBusy}, 503, "busy"}, "saved": {brokenStore{}, 200, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, c := silent(t, io.Discard), &doubtful{}
+			s.Store, s.Clock, s.Forget = tt.store, c, func(...authn.AccountID) {}
+			w := httptest.NewRecorder()
+			s.Handler().ServeHTTP(w, as(Peer{0, "root"}, "POST", "/api/v1/clock/accept", ""))
+			if w.Code != tt.status || c.accepted != (tt.status == 200) {
+				t.Errorf("%d, accepted %v: %s", w.Code, c.accepted, w.Body)
+			}
+			if tt.code != "" && (problemOf(t, w).Code != tt.code || strings.Contains(w.Body.String(), "/var/lib")) {
+				t.Errorf("%s", w.Body)
+			}
+		})
+	}
+}
+
 // deadDirectory is an outage, for everybody.
 type deadDirectory struct{}
 

@@ -190,7 +190,7 @@ func TestSecretsStayHidden(t *testing.T) {
 		"radius:\n  clients:\n    - secret: hunter2: x\n",
 		"radius:\n  clients:\n    - secret: |\n        hunter2\n       x: y\n",
 		"radius:\n  clients: {secret: hunter2}\n",
-		"radius:\n  clients: [{adress: x, secrt: hunter2}]\n",
+		"radius:\n  clients: [{address: 10.0.0.300, secrt: hunter2}]\n",
 		"radius:\n  clients:\n    - secret: &hunter2\n",
 		"radius:\n  clients:\n    - secret: *hunter2\n",
 		"radius:\n  clients:\n    - secret: !hunter2 x\n",
