@@ -22,11 +22,7 @@ func (t *attempt) lock() bool {
 		now := t.a.Now()
 		acc := held(h)
 		if t.late() {
-			if !t.f.Claimed || acc == nil {
-				return Change{}, errTooLate
-			}
-			dec = Decision{Verdict: Discard, Reason: TooLate, Account: t.account}
-			return Change{Memory: remember(t.settlement(Step{Effects: ReleasePair}, acc, &evaluation{}, now))}, nil
+			return Change{}, errTooLate // a claim ends by itself at this moment
 		}
 		f := t.f
 		f.Locked = true
