@@ -420,6 +420,9 @@ func driven(w world) (e ending, err error) {
 			}
 			return e, nil
 		default:
+			if s.Do == DoAsk && w.round == FirstRound && s.Has(KeepText) {
+				return e, fmt.Errorf("a first question remembers the text: row 1 would refuse it the second time")
+			}
 			e.row, e.do, e.effects, e.proof = s.Row, s.Do, s.Effects&^KeepText, s.Proof
 			return e, nil
 		}
