@@ -122,7 +122,7 @@ func (s *service) openParts(ctx context.Context, registry prometheus.Registerer)
 func (s *service) wire(registry *prometheus.Registry) {
 	s.login = &authn.Authenticator{
 		Directory: s.directory, Store: s.db, Keys: s.db.Keys(), Policies: s.config.policies(), Limits: s.config.limits(),
-		Clock: s.clock.Clock, Now: time.Now, Log: s.log, Metrics: authn.NewMetrics(registry),
+		Epoch: uint32(s.db.Epoch()), Clock: s.clock.Clock, Now: time.Now, Log: s.log, Metrics: authn.NewMetrics(registry),
 	}
 	s.radius = &radius.Server{
 		Config: s.config.Radius, Authenticator: s.login, Sessions: s.db, Ratchets: ratchets{s.db, s.log}, Log: s.log,
