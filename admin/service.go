@@ -84,6 +84,10 @@ func (s *Server) logins(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	seq := s.Store.Seq()
+	if r.URL.Query().Get("all") == "true" {
+		s.streamLogins(w, r, &q, 0, seq, follow)
+		return
+	}
 	q.Before = seq + 1
 	events, err := s.Store.Logins(r.Context(), q)
 	if err != nil {
@@ -99,25 +103,36 @@ func (s *Server) logins(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	if !follow {
-		return
+	if follow {
+		s.streamLogins(w, r, &q, seq, seq, true)
 	}
+}
+
+// streamLogins writes the events after a number as they stand in the chain, up to one that exists already or, with follow,
+// as long as the asker stays.
+func (s *Server) streamLogins(w http.ResponseWriter, r *http.Request, q *LoginQuery, after, upTo uint64, follow bool) {
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
 	out := http.NewResponseController(w)
-	if out.Flush() != nil {
+	if out.Flush() != nil || after >= upTo && !follow {
 		return
 	}
-	for e, err := range s.Store.Follow(r.Context(), seq) {
+	for e, err := range s.Store.Follow(r.Context(), after) {
 		if err != nil {
 			s.Log.Error("following events", "error", err)
 			return
 		}
-		if q.picks(&e) && (enc.Encode(viewEvent(&e)) != nil || out.Flush() != nil) {
+		if q.picks(&e) && enc.Encode(viewEvent(&e)) != nil {
+			return
+		}
+		if e.Seq >= upTo && (!follow || out.Flush() != nil) {
 			return
 		}
 	}
 }
 
-// maxLogins is how many events one listing gives.
+// maxLogins is how many events one listing may ask for.
 const maxLogins = 1000
 
 // loginQuery reads the filters of a listing of logins.

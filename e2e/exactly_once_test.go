@@ -177,7 +177,7 @@ func TestKill(t *testing.T) {
 	}
 	// Every accept a client saw stands in the chain, exactly once.
 	chained := map[string]int{}
-	for _, l := range s.logins("--all", "--verdict", "accept") {
+	for _, l := range s.logins("--all", "--reason", "ok") {
 		chained[fmt.Sprintf("%s/%d", l.User, l.Step)]++
 	}
 	for k := range led.accepted {

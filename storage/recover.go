@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 )
 
@@ -82,7 +83,22 @@ const sqliteIOError = 10
 
 func diskFull(err error) bool {
 	code := resultCode(err)
-	return code == sqliteFull || code == sqliteIOError
+	return code == sqliteFull || code == sqliteIOError || errors.Is(err, errNoRoom)
+}
+
+// recoverRoom is how much has to be free before logins go on: a WAL that grows while a batch is written and its pages
+// move into the file. With less, an empty probe succeeds and the next login fails again.
+const recoverRoom = mib
+
+var errNoRoom = errors.New("the disk is full")
+
+// room refuses to go on where the next batch would meet a full disk.
+func (db *DB) room() error {
+	free, err := freeSpace(filepath.Dir(db.cfg.Path))
+	if err == nil && free < recoverRoom {
+		err = fmt.Errorf("%w: %d KiB are free and %d are needed", errNoRoom, free>>10, recoverRoom>>10)
+	}
+	return err
 }
 
 // reopen opens the file anew, empties the WAL into it and reads where it ends.
@@ -123,6 +139,9 @@ func (db *DB) restart(m meta) error {
 	db.flushed = m.flushed
 	st, err := db.load(context.Background(), m)
 	if err != nil {
+		return err
+	}
+	if err := db.room(); err != nil {
 		return err
 	}
 	if err := db.transact(nil); err != nil {

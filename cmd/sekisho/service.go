@@ -119,12 +119,13 @@ func (a *app) healthCommand() *cobra.Command {
 func (a *app) loginsCommand() *cobra.Command {
 	var user, client, reason, since string
 	var limit int
-	var follow, acts bool
+	var follow, acts, all bool
 	cmd := &cobra.Command{
 		Use: "logins", Short: "Tell why each login ended as it did", Args: arguments(),
 		Example: "  sekisho logins --user alice --since 1h\n  sekisho logins --reason wrong-code --follow",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			q := url.Values{"limit": {strconv.Itoa(limit)}, "follow": {strconv.FormatBool(follow)}, "acts": {strconv.FormatBool(acts)}}
+			q := url.Values{"limit": {strconv.Itoa(limit)}, "follow": {strconv.FormatBool(follow)}, "acts": {strconv.FormatBool(acts)},
+				"all": {strconv.FormatBool(all)}}
 			for name, value := range map[string]string{"user": user, "client": client, "reason": reason} {
 				if value != "" {
 					q.Set(name, value)
@@ -173,7 +174,8 @@ func (a *app) loginsCommand() *cobra.Command {
 	f.StringVar(&client, "client", "", "only logins through this gateway")
 	f.StringVar(&reason, "reason", "", "only logins that ended for this reason, such as wrong-code")
 	f.StringVar(&since, "since", "", "only logins since a moment (2026-01-31T12:00:00Z) or for so long (90m, 24h)")
-	f.IntVar(&limit, "limit", 50, "at most so many, 1 to 1000")
+	f.IntVar(&limit, "limit", 50, "at most so many of the newest, 1 to 1000")
+	f.BoolVar(&all, "all", false, "every one that is kept, whatever --limit says")
 	f.BoolVar(&follow, "follow", false, "go on with new ones until interrupted")
 	f.BoolVar(&acts, "acts", false, "acts of operators too")
 	return a.listing(cmd)
