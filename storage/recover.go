@@ -29,6 +29,9 @@ func (db *DB) recover(cause error, attempt []*entry, rest ...*entry) bool {
 		m, err := db.reopen()
 		if !settled && (err == nil || time.Since(asked) > patience) {
 			settled = true
+			if err == nil {
+				db.committed.Store(m.seq) // whoever is answered finds their event in the listings
+			}
 			if err == nil && m.commits == expected && !isRefusal(cause) {
 				db.answer(attempt, nil)
 			} else {
