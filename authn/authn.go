@@ -58,13 +58,13 @@ var DefaultPrompts = Prompts{
 type Policy struct {
 	Name            string
 	Clients         []string // client or service names; empty: every client
-	Groups          []string // group names or DNs, any of them; empty: everybody
+	Groups          []string // any of them, in the form of User.Groups; empty: everybody
 	Deny            bool
 	First           FirstFactor
 	Joined          bool     // first factor and code come in one field
 	CodeFirst       bool     // joined: the code stands before the first factor
 	Ask             bool     // the code is asked for by Access-Challenge
-	ExemptGroups    []string // members need no code
+	ExemptGroups    []string // members need no code; in the form of User.Groups
 	ActivateAtLogin bool     // a right code of a pending token registers it
 	Window          token.Window
 	Reply           []Attribute // sent with Access-Accept
@@ -131,7 +131,7 @@ type User struct {
 	ID        string   // immutable there: entryUUID, objectGUID; never a name
 	Name      string   // canonical login name, for people
 	DN        string   // where a bind goes; empty for directories without
-	Groups    []string // DNs or names, nested ones included, in lower case
+	Groups    []string // DNs, or names in a file, nested ones included, as directory.FoldGroup gives them
 	Barred    Reason   // zero, or UserDisabled, UserLocked, UserExpired, PasswordExpired
 }
 

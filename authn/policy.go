@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 )
 
 // For finds the policy of a user at a client: the first of the list that names both. nil when there is none.
@@ -28,27 +27,10 @@ func (p *Policy) forUser(u *User) bool {
 // Exempts reports positive membership in a group that needs no code.
 func (p *Policy) Exempts(u *User) bool { return memberOf(u, p.ExemptGroups) }
 
-// memberOf compares group names and DNs without regard to case; a plain name also fits a DN's first value, so that
-// "vpn" names cn=vpn,ou=groups,dc=example,dc=com.
+// memberOf compares octet by octet: both sides are in the form that the directory folds groups to. A DN is never taken by
+// one of its values, because who may make groups somewhere in the tree could give one any name.
 func memberOf(u *User, groups []string) bool {
-	for _, want := range groups {
-		want = strings.ToLower(want)
-		for _, has := range u.Groups {
-			if has == want || (!strings.Contains(want, "=") && firstValue(has) == want) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-func firstValue(dn string) string {
-	_, v, ok := strings.Cut(dn, "=")
-	if !ok {
-		return dn
-	}
-	v, _, _ = strings.Cut(v, ",")
-	return v
+	return slices.ContainsFunc(groups, func(g string) bool { return slices.Contains(u.Groups, g) })
 }
 
 // CheckPolicies says what is wrong with a list of policies, all faults at once; warnings are sentences that an operator

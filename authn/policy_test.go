@@ -10,7 +10,7 @@ func TestPolicyFor(t *testing.T) {
 	wifi := &Client{Name: "ap", Service: "wifi"}
 	policies := []*Policy{
 		{Name: "denied", Groups: []string{"cn=leavers,ou=groups,dc=example,dc=com"}, Deny: true},
-		{Name: "admins", Clients: []string{"vpn"}, Groups: []string{"Admins"}},
+		{Name: "admins", Clients: []string{"vpn"}, Groups: []string{"cn=admins,ou=groups,dc=example,dc=com"}},
 		{Name: "one gateway", Clients: []string{"ap"}},
 		{Name: "rest", Groups: []string{"staff"}},
 	}
@@ -20,12 +20,14 @@ func TestPolicyFor(t *testing.T) {
 		groups []string
 		want   string
 	}{
-		"by group, plain name for a DN":  {asa, []string{dn("staff"), dn("admins")}, "admins"},
+		"by group":                       {asa, []string{dn("staff"), dn("admins")}, "admins"},
 		"first of the list wins":         {asa, []string{dn("admins"), dn("leavers")}, "denied"},
 		"service does not fit":           {wifi, []string{dn("admins")}, "one gateway"},
 		"by client name":                 {wifi, nil, "one gateway"},
 		"everybody else":                 {asa, []string{"staff"}, "rest"},
 		"nobody":                         {asa, []string{dn("guests")}, ""},
+		"same name in another place":     {asa, []string{"cn=admins,ou=students,dc=example,dc=com"}, ""},
+		"a name is not a DN":             {asa, []string{dn("staff")}, ""},
 		"a part of a name is not a name": {asa, []string{dn("staffing")}, ""},
 		"no groups":                      {asa, nil, ""},
 	} {
@@ -34,8 +36,9 @@ func TestPolicyFor(t *testing.T) {
 			t.Errorf("%s: %+v, want %q", name, got, c.want)
 		}
 	}
-	p := &Policy{ExemptGroups: []string{"kiosk"}}
-	if p.Exempts(&User{}) || p.Exempts(&User{Groups: []string{dn("kiosks")}}) || !p.Exempts(&User{Groups: []string{dn("kiosk")}}) {
+	p := &Policy{ExemptGroups: []string{dn("kiosk")}}
+	if p.Exempts(&User{}) || p.Exempts(&User{Groups: []string{dn("kiosks")}}) || !p.Exempts(&User{Groups: []string{dn("kiosk")}}) ||
+		p.Exempts(&User{Groups: []string{"cn=kiosk,ou=students,dc=example,dc=com"}}) {
 		t.Error("exempt is not positive membership alone")
 	}
 	if (&Policy{}).Exempts(&User{Groups: []string{dn("kiosk")}}) {

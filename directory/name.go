@@ -91,6 +91,12 @@ func FoldGroup(group string) string {
 	return b.String()
 }
 
+// IsDN tells whether a text is the DN of an entry.
+func IsDN(text string) bool {
+	dn, err := ldap.ParseDN(text)
+	return err == nil && len(dn.RDNs) > 0
+}
+
 // writeDNValue escapes what RFC 4514 section 2.4 asks to escape and leaves other text readable, Japanese included.
 func writeDNValue(b *strings.Builder, value string) {
 	for i := range len(value) {

@@ -26,18 +26,18 @@ func ldapSite(t *testing.T) (s *site, alice, carol *key) {
     nested_groups: true
     failure_limit: 10
 `, dir.LDAPS, dir.CA, testenv.SlapdReaderDN, testenv.SlapdReaderPassword, testenv.SlapdBase),
-		Policies: `policies:
+		Policies: fmt.Sprintf(`policies:
   - name: admins
-    groups: [vpn-admins]
+    groups: [%q]
     first_factor: password
     code: joined
   - name: everybody
-    groups: [everything]
+    groups: [%q]
     first_factor: password
     code: challenge
     reply:
       Framed-IP-Address: 198.18.8.77
-`,
+`, dir.GroupDN("vpn-admins"), dir.GroupDN("everything")),
 		Client: "    profile: ocserv\n",
 	})
 	s.start()

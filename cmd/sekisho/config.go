@@ -57,7 +57,7 @@ type PolicyConfig struct {
 	Name string `yaml:"name"`
 	// Clients are names of clients or services. Default: every one.
 	Clients []string `yaml:"clients"`
-	// Groups are names or DNs of groups; members of any of them fit. Default: everybody.
+	// Groups are DNs of groups, or names with a file directory; members of any of them fit. Default: everybody.
 	Groups []string `yaml:"groups"`
 	// Deny refuses them.
 	Deny bool `yaml:"deny"`

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"sekisho/authn"
+	"sekisho/directory"
 	"sekisho/internal/conf"
 	"sekisho/token"
 )
@@ -126,6 +128,12 @@ policies:
 		{"one factor with a tick", "first_factor: pin", "first_factor: none\n    accept_one_factor: ok", []string{"accept_one_factor: 2 characters are no reason"}},
 		{"exempt without a first factor", "first_factor: pin", "first_factor: none\n    accept_one_factor: a reason of enough words\n    exempt_groups: [a]",
 			[]string{"exempt_groups need first_factor password or gateway"}},
+		{"groups without a directory", "first_factor: pin", "first_factor: pin\n    groups: [staff]",
+			[]string{"sekisho.yaml:9:", "policies[0].groups[0]: there are no groups with directory.type none"}},
+		{"a group by its name in LDAP", "{type: none}\npolicies:\n  - name: all\n    first_factor: pin",
+			"{type: ldap, ldap: {urls: [ldaps://d.example], base_dn: dc=example}}\npolicies:\n  - name: all\n    groups: [staff]\n    exempt_groups: [\"cn=kiosk,dc=example\", kiosk]",
+			[]string{`sekisho.yaml:8:14: policies[0].groups[0]: "staff" is not a DN; write the group's DN; 'sekisho user show NAME' lists`,
+				`sekisho.yaml:9:44: policies[0].exempt_groups[1]: "kiosk" is not a DN`}},
 		{"gateway that proves nothing", "first_factor: pin", "first_factor: gateway", []string{`client "vpn" does not say first_factor: gateway`}},
 		{"no such client", "first_factor: pin", "first_factor: pin\n    clients: [asa]", []string{`there is no client or service "asa"`}},
 		{"two of one name", "first_factor: pin", "first_factor: pin\n  - {name: all, first_factor: pin}", []string{"the name stands twice"}},
@@ -180,5 +188,15 @@ policies:
 		if !strings.Contains(all, w) {
 			t.Errorf("warnings\n%s\nlack %q", all, w)
 		}
+	}
+}
+
+// TestGroupsInAnySpelling wants the DNs of policies in the form in which the directory gives a user's groups.
+func TestGroupsInAnySpelling(t *testing.T) {
+	c := Config{Policies: []PolicyConfig{{Groups: []string{"CN=VPN, OU=Groups,DC=example"}, ExemptGroups: []string{"Kiosk"}}}}
+	p := c.policies()[0]
+	member := &authn.User{Groups: []string{directory.FoldGroup("cn=vpn,ou=groups,dc=Example"), "kiosk"}}
+	if authn.For([]*authn.Policy{p}, &authn.Client{}, member) != p || !p.Exempts(member) {
+		t.Errorf("groups %q and %q do not fit %q", p.Groups, p.ExemptGroups, member.Groups)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"sekisho/authn"
+	"sekisho/directory"
 	"sekisho/internal/conf"
 	"sekisho/radius"
 )
@@ -26,13 +27,37 @@ func (c *Config) policies() []*authn.Policy {
 		first := firstFactors[p.FirstFactor]
 		withFactor := first == authn.Password || first == authn.PIN
 		all[i] = &authn.Policy{
-			Name: p.Name, Clients: p.Clients, Groups: p.Groups, Deny: p.Deny, First: first,
+			Name: p.Name, Clients: p.Clients, Groups: foldGroups(p.Groups), Deny: p.Deny, First: first,
 			Joined: withFactor && p.Code != "challenge", CodeFirst: p.CodeFirst,
 			Ask:          withFactor && p.Code != "joined",
-			ExemptGroups: p.ExemptGroups, ActivateAtLogin: p.ActivateAtLogin, Window: c.window(), Reply: replies(p.Reply),
+			ExemptGroups: foldGroups(p.ExemptGroups), ActivateAtLogin: p.ActivateAtLogin, Window: c.window(), Reply: replies(p.Reply),
 		}
 	}
 	return all
+}
+
+// foldGroups brings groups into the form in which the directory gives a user's.
+func foldGroups(groups []string) []string {
+	folded := make([]string, len(groups))
+	for i, g := range groups {
+		folded[i] = directory.FoldGroup(g)
+	}
+	return folded
+}
+
+// checkGroups wants DNs where the directory has DNs: a plain name could be taken by a group that somebody makes elsewhere
+// in the tree. Where there are no groups a policy that names some would silently hold for nobody.
+func (c *Config) checkGroups(doc *conf.Doc, key string, groups []string) {
+	for i, g := range groups {
+		switch at := fmt.Sprintf("%s[%d]", key, i); {
+		case c.Directory.Type == "none":
+			doc.Fault(at, "there are no groups with directory.type none", "leave it out, or name a directory that has groups")
+		case c.Directory.Type == "ldap" && !directory.IsDN(g):
+			doc.Fault(at, strconv.Quote(g)+" is not a DN", "write the group's DN; 'sekisho user show NAME' lists those of a member")
+		case strings.TrimSpace(g) == "":
+			doc.Fault(at, "is blank", "name a group, or leave it out")
+		}
+	}
 }
 
 // replies lists attributes in the order of their names, values of one name in the order of the file.
@@ -63,6 +88,8 @@ func (c *Config) checkPolicies(doc *conf.Doc) (warnings []string) {
 		if _, ok := firstFactors[p.FirstFactor]; !ok {
 			oneOf(doc, key+"first_factor", p.FirstFactor, "password", "pin", "gateway", "none")
 		}
+		c.checkGroups(doc, key+"groups", p.Groups)
+		c.checkGroups(doc, key+"exempt_groups", p.ExemptGroups)
 		oneOf(doc, key+"code", p.Code, "joined", "challenge", "either")
 		if _, err := radius.CompileReply(replies(p.Reply)); err != nil {
 			doc.Fault(key+"reply", err.Error(), "")
