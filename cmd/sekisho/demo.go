@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -26,8 +27,8 @@ func (a *app) demoCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "demo [--exec CMD...]", Short: "Run everything on loopback in a temporary folder, with users to try",
 		Long: "Without --exec it stays up and prints what to try. With --exec it runs CMD with SEKISHO_RADIUS_HOST, _RADIUS_PORT,\n" +
-			"_RADIUS_ACCT_PORT, _RADIUS_SECRET, _METRICS_URL, _CONFIG, _BIN and, for each user NAME, SEKISHO_PASSWORD_NAME and\n" +
-			"SEKISHO_OTPAUTH_NAME, and ends with CMD's status: a throw-away instance for anybody's tests.",
+			"_RADIUS_ACCT_PORT, _RADIUS_SECRET, _METRICS_URL, _CONFIG, _BIN and, for each user NAME, SEKISHO_PASSWORD_NAME (frank's\n" +
+			"is his PIN) and SEKISHO_OTPAUTH_NAME, and ends with CMD's status: a throw-away instance for anybody's tests.",
 		Example: "  sekisho demo\n  sekisho demo --exec sh -c 'radtest dave 123456 $SEKISHO_RADIUS_HOST:$SEKISHO_RADIUS_PORT 0 $SEKISHO_RADIUS_SECRET'",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if program != (len(args) > 0) {
@@ -44,12 +45,11 @@ func (a *app) demoCommand() *cobra.Command {
 // demoUser is one of the people of the demo.
 type demoUser struct {
 	name, group string
-	how         string                                    // what they type, for people
-	types       func(password, pin, code string) []string // the same as texts, a second one answers the challenge
+	how         string // what they type, for people
 	hardware    bool
 	noToken     bool
-	pin         bool
-	password    string
+	pin         bool   // the directory has no password of theirs
+	secret      string // what they know: the password, or the PIN
 	seed        token.Seed
 	token       token.Token
 }
@@ -57,20 +57,19 @@ type demoUser struct {
 const demoIssuer = "Sekisho demo"
 
 func demoUsers() []*demoUser {
-	joined := func(password, _, code string) []string { return []string{password + code} }
 	users := []*demoUser{
-		{name: "alice", group: "exempt", how: "password alone; her group needs no code", noToken: true,
-			types: func(password, _, _ string) []string { return []string{password} }},
-		{name: "bob", group: "joined", how: "password and code in one field", types: joined},
-		{name: "carol", group: "challenge", how: "password, then the code when asked",
-			types: func(password, _, code string) []string { return []string{password, code} }},
-		{name: "dave", group: "code-only", how: "code alone", types: func(_, _, code string) []string { return []string{code} }},
-		{name: "erin", group: "joined", how: "password and code of a hardware token in one field", hardware: true, types: joined},
-		{name: "frank", group: "pin", how: "PIN and code in one field", pin: true,
-			types: func(_, pin, code string) []string { return []string{pin + code} }},
+		{name: "alice", group: "exempt", how: "password alone; her group needs no code", noToken: true},
+		{name: "bob", group: "joined", how: "password and code in one field"},
+		{name: "carol", group: "challenge", how: "password, then the code when asked"},
+		{name: "dave", group: "code-only", how: "code alone"},
+		{name: "erin", group: "joined", how: "password and code of a hardware token in one field", hardware: true},
+		{name: "frank", group: "pin", how: "PIN and code in one field", pin: true},
 	}
 	for _, u := range users {
-		u.password = u.name + "-" + strings.ToLower(rand.Text()[:8])
+		u.secret = u.name + "-" + strings.ToLower(rand.Text()[:8])
+		if u.pin {
+			u.secret = demoPIN
+		}
 		if u.noToken {
 			continue
 		}
@@ -83,7 +82,7 @@ func demoUsers() []*demoUser {
 	return users
 }
 
-// demoPIN of frank is fixed, like everything a person would have to remember.
+// demoPIN is short and fixed, as something to remember.
 const demoPIN = "7391"
 
 const demoConfig = `# Written by 'sekisho demo'; gone when it ends.
@@ -139,6 +138,8 @@ func (a *app) demo(ctx context.Context, command []string) (err error) {
 		return fmt.Errorf("making a folder for the demo: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	ctx, unregister := signal.NotifyContext(ctx, syscall.SIGHUP) // a terminal that closes leaves no folder behind
+	defer unregister()
 	users := demoUsers()
 	ports, err := freePorts(3)
 	if err != nil {
@@ -207,11 +208,15 @@ func demoFiles(dir, configFile, config string, users []*demoUser) error {
 	var b strings.Builder
 	b.WriteString("users:\n")
 	for _, u := range users {
-		hash, err := directory.HashPassword(u.password)
+		fmt.Fprintf(&b, "  - name: %s\n    groups: [%s]\n", u.name, u.group)
+		if u.pin {
+			continue
+		}
+		hash, err := directory.HashPassword(u.secret)
 		if err != nil {
 			return fmt.Errorf("hashing a password of the demo: %w", err)
 		}
-		fmt.Fprintf(&b, "  - name: %s\n    password: %q\n    groups: [%s]\n", u.name, hash, u.group)
+		fmt.Fprintf(&b, "    password: %q\n", hash)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "users.yaml"), []byte(b.String()), 0o600); err != nil {
 		return fmt.Errorf("writing the users of the demo: %w", err)
@@ -246,7 +251,7 @@ func (a *app) demoLife(ctx context.Context, c *Config, users []*demoUser) error 
 		if !u.pin {
 			continue
 		}
-		if err := api.call(ctx, http.MethodPut, "/api/v1/users/"+u.name+"/pin", map[string]string{"pin": demoPIN}, nil); err != nil {
+		if err := api.call(ctx, http.MethodPut, "/api/v1/users/"+u.name+"/pin", map[string]string{"pin": u.secret}, nil); err != nil {
 			return fmt.Errorf("giving the demo its PIN: %w", err)
 		}
 	}
@@ -266,15 +271,12 @@ func demoEnvironment(users []*demoUser, ports []int, secret, config string) []st
 	}
 	for _, u := range users {
 		name := strings.ToUpper(u.name)
-		env = append(env, "SEKISHO_PASSWORD_"+name+"="+u.password)
+		env = append(env, "SEKISHO_PASSWORD_"+name+"="+u.secret)
 		uri := ""
 		if !u.noToken {
 			uri = token.FormatURI(&u.token, u.seed, demoIssuer, u.name)
 		}
 		env = append(env, "SEKISHO_OTPAUTH_"+name+"="+uri)
-		if u.pin {
-			env = append(env, "SEKISHO_PIN_"+name+"="+demoPIN)
-		}
 	}
 	return env
 }
@@ -304,24 +306,19 @@ func (a *app) demoShow(ctx context.Context, client *radiusClient, users []*demoU
 	fmt.Fprintf(a.out, "\nSekisho runs on this machine alone. RADIUS is at %s, the shared secret is %s.\n\n", client.address, secret)
 	var rows strings.Builder
 	for _, u := range users {
-		pin := ""
-		if u.pin {
-			pin = "   PIN " + demoPIN
-		}
-		fmt.Fprintf(&rows, "  %-6s %-22s %s%s\n", u.name, u.password, u.how, pin)
+		fmt.Fprintf(&rows, "  %-6s %-16s %s\n", u.name, u.secret, u.how)
 	}
 	fmt.Fprintf(a.out, "%s\nTry, in another terminal:\n", rows.String())
-	fmt.Fprintf(a.out, "  %s test radius alice %s %s %s\n", bin, users[0].password, client.address, secret)
-	fmt.Fprintf(a.out, "  %s test radius bob %sCODE %s %s\n", bin, users[1].password, client.address, secret)
-	fmt.Fprintf(a.out, "  %s test radius carol %s %s %s --challenge\n", bin, users[2].password, client.address, secret)
+	fmt.Fprintf(a.out, "  %s test radius alice %s %s %s\n", bin, users[0].secret, client.address, secret)
+	fmt.Fprintf(a.out, "  %s test radius bob %sCODE %s %s\n", bin, users[1].secret, client.address, secret)
+	fmt.Fprintf(a.out, "  %s test radius carol %s %s %s --challenge\n", bin, users[2].secret, client.address, secret)
 	for _, c := range []string{"logins --follow", "token list", "user show bob", "token enroll alice"} {
 		fmt.Fprintf(a.out, "  %s %s --config %s\n", bin, c, config)
 	}
 	erin := users[4]
 	client.user = erin.name
 	fmt.Fprintf(a.out, "\nOne real login over UDP, %s with the first code of her token:\n", erin.name)
-	texts := erin.types(erin.password, demoPIN, erin.token.Code(erin.seed, 0))
-	if _, err := a.dialogue(ctx, client, texts[0], nil); err != nil {
+	if _, err := a.dialogue(ctx, client, erin.secret+erin.token.Code(erin.seed, 0), nil); err != nil {
 		return err
 	}
 	fmt.Fprintln(a.out, "\nCodes now (each opens once; Ctrl-C ends everything):")
