@@ -314,7 +314,7 @@ func (t *attempt) answer(d Decision, e *Event) {
 	if e != nil {
 		notices = e.Notices
 	}
-	t.a.Metrics.count(t.l.Client.Name, d.Verdict, d.Reason, notices, t.stages)
+	t.a.Metrics.count(t.l.Client, d.Verdict, d.Reason, notices, t.stages)
 	t.logLine(d, e, notices)
 	t.done(d)
 }

@@ -40,17 +40,14 @@ type Authenticator struct {
 	budget   budget
 	failures tally // by user and source (row 4)
 	floods   flood
-	lines    chan line
+	lines    lines
 }
-
-// linesWaiting bounds log lines that wait for a slow log.
-const linesWaiting = 8192
 
 func (a *Authenticator) start() {
 	a.once.Do(func() {
 		a.pinKey = a.Keys.Derive(PINPurpose)
 		a.states.derive, a.states.epoch = a.Keys.Derive, a.Epoch
-		a.lines = make(chan line, linesWaiting)
+		a.lines.some = make(chan struct{}, 1)
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -24,7 +25,18 @@ type line struct {
 	attempts uint32
 }
 
+// level is warn for what operators should see: attempts without an answer, and those that owe somebody a notice.
+func level(v Verdict, notices []Notice) slog.Level {
+	if v == Discard || len(notices) > 0 {
+		return slog.LevelWarn
+	}
+	return slog.LevelInfo
+}
+
 func (t *attempt) logLine(d Decision, e *Event, notices []Notice) {
+	if !t.a.Log.Enabled(context.Background(), level(d.Verdict, notices)) {
+		return
+	}
 	l := line{at: t.a.Now(), client: t.l.Client.Name, verdict: d.Verdict, reason: d.Reason, account: d.Account, repeat: d.Repeat,
 		stages: t.stages, notices: notices, source: t.l.Source.Addr().String(), station: printable(t.l.Station)}
 	if t.user != nil {
@@ -33,11 +45,47 @@ func (t *attempt) logLine(d Decision, e *Event, notices []Notice) {
 	if e != nil {
 		l.row = e.Row
 	}
-	select {
-	case t.a.lines <- l:
-	default:
+	if !t.a.lines.put(l) {
 		t.a.Metrics.drop()
 	}
+}
+
+const (
+	linesWaiting = 8192                  // bounds log lines that wait for a slow log
+	linesGather  = 20 * time.Millisecond // how long the first line waits for others, so that a login wakes nobody
+)
+
+// lines are what waits for the log.
+type lines struct {
+	some chan struct{} // told when the first line arrives
+
+	mu      sync.Mutex
+	waiting []line
+}
+
+// put reports false where there is no room.
+func (q *lines) put(l line) bool {
+	q.mu.Lock()
+	n := len(q.waiting)
+	if n < linesWaiting {
+		q.waiting = append(q.waiting, l)
+	}
+	q.mu.Unlock()
+	if n == 0 {
+		select {
+		case q.some <- struct{}{}:
+		default:
+		}
+	}
+	return n < linesWaiting
+}
+
+func (q *lines) take() []line {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	all := q.waiting
+	q.waiting = nil
+	return all
 }
 
 // printable cuts octets from a packet to one short line of text.
@@ -57,33 +105,33 @@ func (a *Authenticator) Run(ctx context.Context) {
 	a.start()
 	tick := time.NewTicker(10 * time.Second)
 	defer tick.Stop()
+	var gathered <-chan time.Time
 	for {
 		select {
-		case l := <-a.lines:
-			a.write(l)
+		case <-a.lines.some:
+			gathered = time.After(linesGather)
+		case <-gathered:
+			gathered = nil
+			a.writeLines()
 		case <-tick.C:
 			now := a.Now()
 			a.kept.sweep(now)
 			a.flushFloods(now)
 		case <-ctx.Done():
-			for {
-				select {
-				case l := <-a.lines:
-					a.write(l)
-				default:
-					a.flushFloods(a.Now().Add(time.Minute))
-					return
-				}
-			}
+			a.writeLines()
+			a.flushFloods(a.Now().Add(time.Minute))
+			return
 		}
 	}
 }
 
-func (a *Authenticator) write(l line) {
-	level := slog.LevelInfo
-	if l.verdict == Discard || len(l.notices) > 0 {
-		level = slog.LevelWarn
+func (a *Authenticator) writeLines() {
+	for _, l := range a.lines.take() {
+		a.write(l)
 	}
+}
+
+func (a *Authenticator) write(l line) {
 	args := []any{"client", l.client, "verdict", l.verdict.String(), "reason", l.reason.String(), "row", l.row,
 		"ms", float64(l.stages.Total.Microseconds()) / 1000}
 	if l.name != "" {
@@ -112,5 +160,7 @@ func (a *Authenticator) write(l line) {
 		args = append(args, "attempts", l.attempts)
 	}
 	args = append(args, "why", l.reason.Sentence())
-	a.Log.Log(context.Background(), level, "login", args...)
+	r := slog.NewRecord(l.at, level(l.verdict, l.notices), "login", 0) // at its own time, not the writing's
+	r.Add(args...)
+	_ = a.Log.Handler().Handle(context.Background(), r)
 }

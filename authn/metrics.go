@@ -1,6 +1,8 @@
 package authn
 
 import (
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -10,9 +12,15 @@ import (
 type Metrics struct {
 	logins  *prometheus.CounterVec
 	notices *prometheus.CounterVec
-	stages  *prometheus.HistogramVec
 	dropped prometheus.Counter
+
+	total, lookup, bind, commit prometheus.Observer // by stage
+
+	byClient sync.Map // *Client to *clientCounts
 }
+
+// clientCounts are the counters of one gateway that were needed so far, so that a login looks no labels up.
+type clientCounts [Challenge + 1][reasonEnd]atomic.Pointer[prometheus.Counter]
 
 // NewMetrics registers the metrics of logins.
 func NewMetrics(r prometheus.Registerer) *Metrics {
@@ -21,33 +29,49 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Help: "Attempts by gateway, verdict and reason."}, []string{"client", "verdict", "reason"}),
 		notices: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sekisho_notices_total",
 			Help: "Notices owed to people or operators, by kind."}, []string{"notice"}),
-		stages: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "sekisho_login_stage_seconds",
-			Help:    "Time an attempt spent in each stage.",
-			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}}, []string{"stage"}),
 		dropped: prometheus.NewCounter(prometheus.CounterOpts{Name: "sekisho_login_log_dropped_total",
 			Help: "Log lines of attempts that were not written because the log was too slow; the audit chain has them."}),
 	}
-	r.MustRegister(m.logins, m.notices, m.stages, m.dropped)
+	stages := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "sekisho_login_stage_seconds",
+		Help:    "Time an attempt spent in each stage.",
+		Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}}, []string{"stage"})
+	m.total, m.lookup = stages.WithLabelValues("total"), stages.WithLabelValues("lookup")
+	m.bind, m.commit = stages.WithLabelValues("bind"), stages.WithLabelValues("commit")
+	r.MustRegister(m.logins, m.notices, stages, m.dropped)
 	return m
 }
 
-func (m *Metrics) count(client string, v Verdict, r Reason, notices []Notice, s Stages) {
+func (m *Metrics) count(client *Client, v Verdict, r Reason, notices []Notice, s Stages) {
 	if m == nil {
 		return
 	}
-	m.logins.WithLabelValues(client, v.String(), r.String()).Inc()
+	m.counter(client, v, r).Inc()
 	for _, n := range notices {
 		m.notices.WithLabelValues(n.String()).Inc()
 	}
-	m.stage("total", s.Total)
-	m.stage("lookup", s.Lookup)
-	m.stage("bind", s.Bind)
-	m.stage("commit", s.Lock)
+	observe(m.total, s.Total)
+	observe(m.lookup, s.Lookup)
+	observe(m.bind, s.Bind)
+	observe(m.commit, s.Lock)
 }
 
-func (m *Metrics) stage(name string, d time.Duration) {
+func (m *Metrics) counter(client *Client, v Verdict, r Reason) prometheus.Counter {
+	known, ok := m.byClient.Load(client)
+	if !ok {
+		known, _ = m.byClient.LoadOrStore(client, &clientCounts{})
+	}
+	place := &known.(*clientCounts)[v][r]
+	if c := place.Load(); c != nil {
+		return *c
+	}
+	c := m.logins.WithLabelValues(client.Name, v.String(), r.String())
+	place.Store(&c)
+	return c
+}
+
+func observe(o prometheus.Observer, d time.Duration) {
 	if d > 0 {
-		m.stages.WithLabelValues(name).Observe(d.Seconds())
+		o.Observe(d.Seconds())
 	}
 }
 
