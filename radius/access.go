@@ -29,7 +29,7 @@ func (s *Server) access(c *client, p *packet, from path, now time.Time) fault {
 	e, reply, found := s.cache.begin(key, p.raw, now, func() bool { return s.logins.take(c, p.state != nil) })
 	switch found {
 	case isDuplicate:
-		s.repeat(authPort, c, reply, &from)
+		s.repeat(authPort, c, key, reply, &from)
 		return noFault
 	case isFull:
 		return faultOverload
@@ -81,10 +81,10 @@ func (p *packet) meaning() fault {
 }
 
 // repeat answers a duplicate: with the same octets, or not at all while the first is worked on.
-func (s *Server) repeat(on port, c *client, reply []byte, to *path) {
+func (s *Server) repeat(on port, c *client, key requestKey, reply []byte, to *path) {
 	c.counts[on][countDuplicates].Add(1)
 	if reply != nil {
-		_ = to.via.send(reply, to)
+		s.cache.again(key, reply, func() { _ = to.via.send(reply, to) })
 	}
 }
 

@@ -229,6 +229,35 @@ func TestForget(t *testing.T) {
 	}
 }
 
+// senderFunc is a socket for one test.
+type senderFunc func(b []byte) error
+
+func (f senderFunc) send(b []byte, _ *path) error { return f(b) }
+
+// TestForgetWaitsForRepetitions: an Accept that a repetition found in the cache is on the wire before Forget returns, or
+// never. Else it could overtake the acknowledgement of a revocation (S13).
+func TestForgetWaitsForRepetitions(t *testing.T) {
+	r := newRig(t, accept)
+	b := pap(1, "secret code")
+	r.one(b)
+	sent := 0
+	r.handle(authPort, b, path{local: here, remote: gateway, via: senderFunc(func([]byte) error {
+		sent++
+		if r.cache.mu.TryLock() {
+			r.cache.mu.Unlock()
+			t.Error("Forget could have returned before the Accept left")
+		}
+		return nil
+	})})
+	if sent != 1 {
+		t.Errorf("%d answers to a repetition", sent)
+	}
+	key := requestKey{here, gateway, AccessRequest, 1}
+	reply := r.cache.entries[key].reply
+	r.Forget(7)
+	r.cache.again(key, reply, func() { t.Error("an Accept that was found before a revocation left after it") })
+}
+
 func TestSlots(t *testing.T) {
 	t0 := time.Now()
 	for _, x := range []struct{ ready, d, want time.Duration }{

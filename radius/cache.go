@@ -151,6 +151,16 @@ func (rc *replyCache) answer(e *entry, reply []byte, account authn.AccountID, ac
 	return true
 }
 
+// again calls send for an answer that begin found, unless it was silenced meanwhile. silence waits for a send under way,
+// so that no Accept leaves after a revocation was acknowledged (S13).
+func (rc *replyCache) again(key requestKey, reply []byte, send func()) {
+	rc.mu.Lock()
+	defer rc.mu.Unlock()
+	if e := rc.entries[key]; e != nil && len(e.reply) > 0 && &e.reply[0] == &reply[0] {
+		send()
+	}
+}
+
 // forget drops a request that gets no answer, so that the gateway's repetition is worked on afresh.
 func (rc *replyCache) forget(e *entry) {
 	rc.mu.Lock()
