@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -505,6 +506,47 @@ func TestSamePacketAfterARestart(t *testing.T) {
 	h.edit(p, func(a *authn.Account) { a.Assignments[0].Standing = token.Revoked }, 0)
 	if got := h.send(good); got.Verdict != authn.Discard {
 		t.Errorf("the accepted packet after a revoke: %v", got.Verdict)
+	}
+}
+
+// watched tells whether it is inside a View.
+type watched struct {
+	authn.Store
+	inside atomic.Bool
+}
+
+func (w *watched) View(keys authn.Keys, f func(*authn.Held)) error {
+	return w.Store.View(keys, func(h *authn.Held) {
+		w.inside.Store(true)
+		defer w.inside.Store(false)
+		f(h)
+	})
+}
+
+// TestRepeatedAcceptLeavesUnderTheLock: an Accept given again after a restart passes through no queue, so only the account's
+// lock keeps it from leaving after the acknowledgement of a revocation (S13).
+func TestRepeatedAcceptLeavesUnderTheLock(t *testing.T) {
+	h := newHouse(t, &authn.Policy{Name: "p", First: authn.Gateway, Window: token.LoginWindow})
+	gw := gate()
+	gw.GatewayProves = true
+	p := h.person("bob", "", 1)
+	d := p.devices[0]
+	good := h.login(gw, "bob", d.code(h.step(d)), home, nil)
+	want(t, "accept", h.send(good), authn.Accept, authn.OK)
+	h.restart()
+	w := &watched{Store: h.db}
+	h.auth.Store = w
+	good.Arrived = time.Now()
+	answers := 0
+	h.auth.Authenticate(good, func(d authn.Decision) {
+		answers++
+		want(t, "after a restart", d, authn.Accept, authn.OK)
+		if !w.inside.Load() {
+			t.Error("the account's lock was free when the Accept left")
+		}
+	})
+	if answers != 1 {
+		t.Errorf("%d answers", answers)
 	}
 }
 

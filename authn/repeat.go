@@ -16,18 +16,23 @@ func (t *attempt) repeatVerdict() bool {
 	switch e.Verdict {
 	case Reject:
 	case Accept:
-		ok := t.f.Finding == Found && e.Account == t.account && t.account != 0
+		d.Policy = t.policy
+		// The answer leaves under the account's lock: a revocation that takes the lock afterwards finds it sent and cached,
+		// and one that came before is seen here (S13).
 		err := t.a.Store.View(t.keys(), func(h *Held) {
 			acc := held(h)
-			ok = ok && acc != nil && acc.Guard.Stopped&StopAccount == 0
+			ok := t.f.Finding == Found && e.Account == t.account && acc != nil && acc.Guard.Stopped&StopAccount == 0
 			if ok && !t.f.Exempt {
 				ok = stillOpens(acc, h, e.Token, t.a.Now())
 			}
+			if ok {
+				t.answer(d, nil)
+			}
 		})
-		d.Policy = t.policy
-		if err != nil || !ok {
-			d = silence
+		if err == nil && t.answered.Load() {
+			return true
 		}
+		d = silence
 	case Challenge:
 		if t.f.Round != AnswerRound {
 			return false
