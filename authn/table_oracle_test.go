@@ -482,7 +482,7 @@ func TestTableAgainstOracle(t *testing.T) {
 		w.repeated, w.exempt, w.over, w.stopped, w.stoppedMeanwhile = rare(), rare(), rare(), rare(), rare()
 		w.asks, w.blind, w.lastTry, w.known = bit(), bit(), bit(), bit()
 		w.hasCode = w.round == FirstRound && w.finding == Found && !w.exempt && (w.factor != Password || bit())
-		w.shut, w.shutMeantime, w.potEmpty, w.full = rare(), rare(), bit() && bit(), rare()
+		w.shut, w.shutMeantime, w.potEmpty, w.full = rare(), rare(), r.IntN(4) == 0, rare()
 		if w.round == AnswerRound {
 			w.proof, w.asks = Proof(r.IntN(3)), w.finding == Found
 		}

@@ -33,7 +33,7 @@ func (p *packet) end(b []byte, key *sharedSecret, withMA bool) []byte {
 	if len(b) > maxPacket {
 		return nil
 	}
-	binary.BigEndian.PutUint16(b[2:], uint16(len(b))) //nolint:gosec // at most maxPacket
+	binary.BigEndian.PutUint16(b[2:], uint16(len(b)))
 	key.signReply(b, withMA)
 	return b
 }

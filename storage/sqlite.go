@@ -163,7 +163,7 @@ func (f *file) checkpoint(ctx context.Context) error {
 // prepare needs the schema, so it follows migrate.
 func (f *file) prepare(ctx context.Context) error {
 	for i, text := range statements {
-		st, err := f.conn.PrepareContext(ctx, text)
+		st, err := f.conn.PrepareContext(ctx, text) //nolint:sqlclosecheck // file.close closes them
 		if err != nil {
 			return fmt.Errorf("preparing statement %d: %w", i, err)
 		}

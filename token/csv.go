@@ -76,7 +76,7 @@ func ReadCSV(r io.Reader, each func(Row) error) error {
 	rows := 0
 	for len(faults) < maxFaults {
 		line, err := c.next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
@@ -131,9 +131,9 @@ func (c *csvReader) next() ([]byte, error) {
 	c.line++
 	line, err := c.in.ReadSlice('\n')
 	switch {
-	case err == bufio.ErrBufferFull:
+	case errors.Is(err, bufio.ErrBufferFull):
 		return nil, c.fault("", fmt.Errorf("it is longer than %d octets; want one token a line, and line ends as Unix or Windows write them", maxLine))
-	case err == io.EOF && len(line) > 0: // the last line needs no end
+	case errors.Is(err, io.EOF) && len(line) > 0: // the last line needs no end
 	case err != nil:
 		return nil, err
 	}
@@ -146,7 +146,7 @@ func (c *csvReader) next() ([]byte, error) {
 
 func (c *csvReader) header() error {
 	line, err := c.next()
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return errors.New("it is empty; want a header line that names the columns")
 	}
 	if err != nil {

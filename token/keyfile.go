@@ -53,7 +53,7 @@ func writeOuterKey(f *os.File) error {
 	if err != nil {
 		return err
 	}
-	defer dir.Close()
+	defer func() { _ = dir.Close() }()
 	return dir.Sync()
 }
 
@@ -65,7 +65,7 @@ func LoadOuterKey(path string) (*OuterKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the outer key: %w; make one with 'sekisho keys new FILE' or correct the path", err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	st, err := f.Stat()
 	if err != nil {
 		return nil, fmt.Errorf("reading the outer key: %w", err)

@@ -74,7 +74,7 @@ func parseURI(s string) (URI, error) {
 	// The errors of net/url repeat the URI, and with it the secret.
 	raw, err := url.Parse(s)
 	if err != nil {
-		return URI{}, errors.New("it is no URI: want otpauth://totp/ISSUER:USER?secret=...")
+		return URI{}, errors.New("it is no URI of the form otpauth://totp/ISSUER:USER?secret=BASE32")
 	}
 	if raw.Scheme != "otpauth" || raw.Opaque != "" || raw.User != nil || raw.Fragment != "" {
 		return URI{}, errors.New("want otpauth://totp/ISSUER:USER?secret=... and nothing more")
