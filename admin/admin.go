@@ -25,9 +25,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"log/slog"
 	"net/http"
+	"runtime"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -188,7 +191,11 @@ func (s *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
 			if p := recover(); p != nil {
-				s.Log.Error("the admin API met a fault", "path", r.URL.Path, "fault", p)
+				what := fmt.Sprintf("a %T", p) // the value can hold what the call brought, a PIN too
+				if e, ok := p.(runtime.Error); ok {
+					what = e.Error()
+				}
+				s.Log.Error("the admin API met a fault", "path", r.URL.Path, "fault", what, "stack", string(debug.Stack()))
 				writeProblem(w, newProblem(http.StatusInternalServerError, "fault", wordFault))
 			}
 		}()

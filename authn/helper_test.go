@@ -146,7 +146,7 @@ func (p *people) Authenticate(ctx context.Context, u *authn.User, password authn
 	want, err, barred, hold, panics := p.passwords[u.ID], p.binds, p.barred, p.hold, p.panics
 	p.mu.Unlock()
 	if panics {
-		panic("the directory's code is broken")
+		panic("the directory's code is broken by " + string(password.Reveal()))
 	}
 	if hold != nil {
 		select {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -176,10 +177,15 @@ func (t *attempt) goOn() {
 	}()
 }
 
-// rescue is deferred where an attempt runs: a panic ends that attempt alone, without an answer to the gateway.
+// rescue is deferred where an attempt runs: a panic ends that attempt alone, without an answer to the gateway. The value
+// of a panic can hold what was typed, so only faults of the runtime are quoted.
 func (t *attempt) rescue() {
 	if p := recover(); p != nil {
-		t.a.Log.Error("a login ended in an internal fault", "client", t.l.Client.Name, "fault", fmt.Sprint(p), "stack", string(debug.Stack()))
+		what := fmt.Sprintf("a %T", p)
+		if e, ok := p.(runtime.Error); ok {
+			what = e.Error()
+		}
+		t.a.Log.Error("a login ended in an internal fault", "client", t.l.Client.Name, "fault", what, "stack", string(debug.Stack()))
 		t.answer(Decision{Verdict: Discard, Reason: Fault, Account: t.account}, nil)
 	}
 }

@@ -99,11 +99,12 @@ func (l *LDAP) Lookup(ctx context.Context, name []byte) (*authn.User, error) {
 	}
 }
 
-// fly is one look-up. It turns a panic into an error, because singleflight would end the program.
+// fly is one look-up. It turns a panic into an error, because singleflight would end the program. Its value is not quoted:
+// it can hold the name, and people type passwords there.
 func (l *LDAP) fly(name string) (u *authn.User, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			u, err = nil, fmt.Errorf("looking up in directory %s: panic: %v", l.name, p)
+			u, err = nil, fmt.Errorf("looking up in directory %s: panic of a %T", l.name, p)
 		}
 	}()
 	defer l.flying.Add(-1)
