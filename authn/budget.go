@@ -1,6 +1,7 @@
 package authn
 
 import (
+	"fmt"
 	"sync"
 	"time"
 )
@@ -36,6 +37,24 @@ func shares(threshold int) (s [3]int) {
 		s[purseKnown] = 2
 	}
 	return s
+}
+
+// LockoutWarning says what a directory's failure threshold means for logins with a password when it leaves too few binds
+// for one code to be enough; empty where it is high enough, or 0 for a directory that locks nobody.
+func LockoutWarning(threshold int) string {
+	s, what := shares(threshold), ""
+	switch {
+	case threshold == 0 || s[purseUnknown] > 0:
+		return ""
+	case s[purseReserve] == 0:
+		what = "no password can be checked at all"
+	case s[purseKnown] == 0:
+		what = "everybody needs two codes in a row at every login"
+	default:
+		what = "everybody needs two codes in a row from each new place"
+	}
+	return fmt.Sprintf("the directory locks a user after %d wrong passwords, and Sekisho stays %d below that: %s; raise its threshold to 5 or more, better 10",
+		threshold, budgetMargin, what)
 }
 
 // budget keeps one user's wrong binds below the directory's lockout threshold, so that Sekisho never locks anybody out

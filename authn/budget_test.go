@@ -2,6 +2,7 @@ package authn
 
 import (
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -171,5 +172,14 @@ func TestBudgetForgets(t *testing.T) {
 	b.reserve("late", purseUnknown, 1, 10, noon.Add(time.Hour))
 	if len(b.users) != 1 {
 		t.Errorf("%d users are remembered an hour later", len(b.users))
+	}
+}
+
+func TestLockoutWarning(t *testing.T) {
+	for threshold, want := range map[int]string{0: "", 1: "at all", 2: "at all", 3: "at every login", 4: "each new place", 5: "", 10: ""} {
+		got := LockoutWarning(threshold)
+		if (got == "") != (want == "") || !strings.Contains(got, want) {
+			t.Errorf("threshold %d: %q, want %q", threshold, got, want)
+		}
 	}
 }

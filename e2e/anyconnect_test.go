@@ -9,13 +9,9 @@ import (
 	"sekisho/token"
 )
 
-// ldapSite is a site with a real directory over TLS: alice takes password and code in one field, carol is asked for the
-// code, and both hold a time-based token.
-func ldapSite(t *testing.T) (s *site, alice, carol *key) {
-	t.Helper()
-	dir := testenv.Slapd(t, testenv.SlapdOptions{})
-	s = newSite(t, siteOptions{
-		Directory: fmt.Sprintf(`directory:
+// ldapSection is the configuration of a directory over TLS; more are further keys, indented by four blanks.
+func ldapSection(dir *testenv.SlapdServer, more string) string {
+	return fmt.Sprintf(`directory:
   type: ldap
   ldap:
     urls: [%q]
@@ -24,8 +20,16 @@ func ldapSite(t *testing.T) (s *site, alice, carol *key) {
     bind_password: %s
     base_dn: %s
     nested_groups: true
-    failure_limit: 10
-`, dir.LDAPS, dir.CA, testenv.SlapdReaderDN, testenv.SlapdReaderPassword, testenv.SlapdBase),
+%s`, dir.LDAPS, dir.CA, testenv.SlapdReaderDN, testenv.SlapdReaderPassword, testenv.SlapdBase, more)
+}
+
+// ldapSite is a site with a real directory over TLS: alice takes password and code in one field, carol is asked for the
+// code, and both hold a time-based token.
+func ldapSite(t *testing.T) (s *site, alice, carol *key) {
+	t.Helper()
+	dir := testenv.Slapd(t, testenv.SlapdOptions{})
+	s = newSite(t, siteOptions{
+		Directory: ldapSection(dir, "    failure_limit: 10\n"),
 		Policies: fmt.Sprintf(`policies:
   - name: admins
     groups: [%q]

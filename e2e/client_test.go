@@ -5,15 +5,12 @@ import (
 	"crypto/hmac"
 	"crypto/md5"
 	"errors"
-	"fmt"
 	"net"
 	"sync"
 	"time"
 
 	"layeh.com/radius"
 	"layeh.com/radius/rfc2865"
-	"layeh.com/radius/rfc2866"
-	"layeh.com/radius/rfc2869"
 )
 
 // nas is a gateway in a few lines: it signs its requests, repeats the same octets until an answer comes, and believes
@@ -53,14 +50,20 @@ func (n *nas) request(name, password string, state []byte) ([]byte, *radius.Pack
 	if state != nil {
 		_ = rfc2865.State_Set(p, state)
 	}
+	raw, err := signed(p, n.secret)
+	return raw, p, err
+}
+
+// signed gives the octets of a packet whose first attribute is a Message-Authenticator of zeros, with the right one.
+func signed(p *radius.Packet, secret []byte) ([]byte, error) {
 	raw, err := p.Encode()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	mac := hmac.New(md5.New, n.secret)
+	mac := hmac.New(md5.New, secret)
 	mac.Write(raw)
 	copy(raw[22:38], mac.Sum(nil))
-	return raw, p, nil
+	return raw, nil
 }
 
 // login sends one request until it is answered.
@@ -141,24 +144,6 @@ func (n *nas) believe(b []byte, req *radius.Packet) (answer, bool) {
 		return answer{}, false
 	}
 	return answer{code: p.Code, text: rfc2865.ReplyMessage_GetString(p), state: rfc2865.State_Get(p), raw: append([]byte(nil), b...)}, true
-}
-
-// account sends one Accounting-Request.
-func (n *nas) account(ctx context.Context, addr, session string, status rfc2866.AcctStatusType) error {
-	p := radius.New(radius.CodeAccountingRequest, n.secret)
-	_ = rfc2865.UserName_SetString(p, "somebody")
-	_ = rfc2865.NASIdentifier_SetString(p, "e2e")
-	_ = rfc2866.AcctSessionID_SetString(p, session)
-	_ = rfc2866.AcctStatusType_Set(p, status)
-	_ = rfc2869.EventTimestamp_Set(p, time.Now())
-	got, err := radius.Exchange(ctx, p, addr)
-	if err != nil {
-		return err
-	}
-	if got.Code != radius.CodeAccountingResponse {
-		return fmt.Errorf("answer %v", got.Code)
-	}
-	return nil
 }
 
 // each runs f for 0 to n-1 on a number of goroutines.

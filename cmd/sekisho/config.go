@@ -171,7 +171,15 @@ func (c *Config) check(doc *conf.Doc) (warnings []string) {
 	within(doc, "login.window_steps", c.Login.WindowSteps, 0, 3)
 	within(doc, "login.hotp_lookahead", c.Login.HOTPLookAhead, 1, 50)
 	warnings = append(warnings, c.checkPolicies(doc)...)
+	if w := authn.LockoutWarning(max(0, c.Directory.LDAP.FailureLimit)); w != "" && c.asksPasswords() {
+		warnings = append(warnings, "directory.ldap.failure_limit: "+w)
+	}
 	return warnings
+}
+
+// asksPasswords tells whether any login is checked by an LDAP directory.
+func (c *Config) asksPasswords() bool {
+	return c.Directory.Type == "ldap" && slices.ContainsFunc(c.Policies, func(p PolicyConfig) bool { return !p.Deny && p.FirstFactor == "password" })
 }
 
 func (c *Config) checkKeys(doc *conf.Doc) {

@@ -175,7 +175,7 @@ func TestWarnings(t *testing.T) {
 radius:
   clients:
     - {name: vpn, addresses: 192.0.2.10, secret: short, message_authenticator: "off", challenge: plain}
-directory: {type: ldap, ldap: {urls: [ldaps://d.example], base_dn: "dc=example"}}
+directory: {type: ldap, ldap: {urls: [ldaps://d.example], base_dn: "dc=example", failure_limit: 4}}
 policies:
   - {name: all, code: challenge}
 `, "DIR", dir)
@@ -184,7 +184,8 @@ policies:
 		t.Fatal(err)
 	}
 	all := strings.Join(warnings, "\n")
-	for _, w := range []string{"radius.clients[0].secret", "confirms that the password was right"} {
+	for _, w := range []string{"radius.clients[0].secret", "confirms that the password was right",
+		"directory.ldap.failure_limit: the directory locks a user after 4 wrong passwords", "two codes in a row from each new place; raise its threshold"} {
 		if !strings.Contains(all, w) {
 			t.Errorf("warnings\n%s\nlack %q", all, w)
 		}

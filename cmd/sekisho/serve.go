@@ -123,6 +123,7 @@ func (s *service) wire(registry *prometheus.Registry) {
 	s.login = &authn.Authenticator{
 		Directory: s.directory, Store: s.db, Keys: s.db.Keys(), Policies: s.config.policies(), Limits: s.config.limits(),
 		Epoch: uint32(s.db.Epoch()), Clock: s.clock.Clock, Now: time.Now, Log: s.log, Metrics: authn.NewMetrics(registry),
+		Batches: true,
 	}
 	s.radius = &radius.Server{
 		Config: s.config.Radius, Authenticator: s.login, Sessions: s.db, Ratchets: ratchets{s.db, s.log}, Log: s.log,
@@ -150,6 +151,7 @@ func (s *service) listen() error {
 	if err := s.radius.Listen(); err != nil {
 		return fmt.Errorf("listening for RADIUS: %w", err)
 	}
+	s.db.OnHandedOut(s.radius.Flush)
 	var err error
 	s.adminAt, err = admin.Listen(s.config.Admin.Socket)
 	if err != nil {
@@ -178,7 +180,7 @@ func (s *service) run(ctx context.Context) error {
 	behind, stopBehind := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
 	background.Go(func() { s.login.Run(behind) })
-	background.Go(func() { s.watchClock(behind) })
+	background.Go(func() { s.watch(behind) })
 
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.radius.Serve(ctx) })
@@ -229,15 +231,24 @@ func (s *service) close() error {
 	return errors.Join(faults...)
 }
 
-func (s *service) watchClock(ctx context.Context) {
+// watch looks once a second at what changes from outside: the clock, and the directory's lockout threshold, which is
+// learnt some time after the start where the configuration does not give it.
+func (s *service) watch(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
+	limit := s.config.Directory.LDAP.FailureLimit
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 			s.clock.observe(s.log)
+			if now := s.directory.FailureLimit(); now != limit {
+				limit = now
+				if w := authn.LockoutWarning(now); w != "" && s.config.asksPasswords() {
+					s.log.Warn("the directory's lockout threshold is low", "warning", w)
+				}
+			}
 		}
 	}
 }

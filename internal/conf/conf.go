@@ -83,8 +83,13 @@ func (d *Doc) Err() error {
 func (d *Doc) Complete() bool { return !d.broken }
 
 // Fault reports what is wrong with the value of a key, at the place of the value or, where it was not given, of the
-// nearest section around it.
-func (d *Doc) Fault(key, problem, advice string) { d.add(d.Place(key), key, problem, advice) }
+// nearest section around it. Where the file of a secret could not be taken nothing more is said about the secret.
+func (d *Doc) Fault(key, problem, advice string) {
+	if slices.ContainsFunc(d.faults, func(f Fault) bool { return f.Key == key+"_file" }) {
+		return
+	}
+	d.add(d.Place(key), key, problem, advice)
+}
 
 // Place tells where a key was given: its own place, else that of the nearest section around it, else the first file.
 func (d *Doc) Place(key string) Place {
