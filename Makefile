@@ -52,7 +52,7 @@ bench: setup
 	cd bench && go run ./compare -rows code-only,password
 
 soak: setup
-	while SEKISHO_REAL=1 SEKISHO_PROOF=1 go test -count 1 -timeout 60m ./... && scripts/fuzz.sh 10m; do date; done
+	while SEKISHO_REAL=1 SEKISHO_PROOF=1 SEKISHO_SOAK=1 go test -count 1 -timeout 60m ./... && scripts/fuzz.sh 10m; do date; done
 
 clean:
 	rm -rf bin .bin

@@ -101,10 +101,14 @@ func TestHistories(t *testing.T) {
 // TestAcceptedStepsGrow is B2 by numbers: random moments, drifts, windows and codes, no model, one invariant.
 func TestAcceptedStepsGrow(t *testing.T) {
 	cases := 200_000
-	if os.Getenv("SEKISHO_PROOF") == "1" {
+	switch {
+	case os.Getenv("SEKISHO_SOAK") == "1":
 		cases = 100_000_000
-	} else {
-		t.Logf("%d cases; SEKISHO_PROOF=1 runs 100,000,000", cases)
+	case os.Getenv("SEKISHO_PROOF") == "1":
+		cases = 10_000_000
+		t.Logf("%d cases; SEKISHO_SOAK=1 runs 100,000,000", cases)
+	default:
+		t.Logf("%d cases; SEKISHO_PROOF=1 runs 10,000,000, SEKISHO_SOAK=1 100,000,000", cases)
 	}
 	workers := runtime.GOMAXPROCS(0)
 	var wg sync.WaitGroup
