@@ -134,8 +134,8 @@ func TestDiskFull(t *testing.T) {
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=24m"); err != nil {
 		testenv.LeaveOut(t, "no file system can be mounted here: %v", err)
 	}
+	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) }) // after the site has stopped
 	s := newSite(t, siteOptions{Data: filepath.Join(dir, "data"), Storage: "  ballast: 2\n  free_space: 1\n"})
-	t.Cleanup(func() { s.stop(); _ = syscall.Unmount(dir, 0) })
 	s.start()
 	k := newKeys(t, token.HOTP, "D", 1)[0]
 	s.load([]*key{k}, []string{"somebody"})
