@@ -123,6 +123,7 @@ type Decision struct {
 	Delayed bool      // leaves by S20: every Reject, and the Challenges of a blind client
 	Repeat  bool      // worked out again for a request that was answered before a restart (S17)
 	Seq     uint64    // of the event; zero where nothing was recorded
+	Batched bool      // one of a commit's answers: the store says when all of them are handed out
 }
 
 // User is a person as a directory knows them.

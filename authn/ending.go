@@ -278,7 +278,7 @@ func (t *attempt) saved(d Decision, e *Event, err error) {
 		return
 	}
 	if e != nil {
-		d.Seq = e.Seq
+		d.Seq, d.Batched = e.Seq, t.a.Batches
 	}
 	t.answer(d, e)
 }

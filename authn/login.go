@@ -33,6 +33,7 @@ type Authenticator struct {
 	Now       func() time.Time
 	Log       *slog.Logger
 	Metrics   *Metrics
+	Batches   bool // the Store says when the answers of a commit are handed out: they carry Decision.Batched
 
 	once     sync.Once
 	pinKey   [32]byte

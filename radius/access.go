@@ -205,6 +205,7 @@ func (r *request) decide(d authn.Decision) {
 			r.send(b, &d, true)
 			return
 		}
+		d.Batched = false // it leaves alone
 		if !s.waiting.take(r.client, false) {
 			r.silent(faultOverload)
 			return
@@ -247,14 +248,17 @@ func (r *request) send(b []byte, d *authn.Decision, inTime bool) {
 	case authn.Challenge:
 		r.client.counts[authPort][countChallenges].Add(1)
 	}
+	if d.Batched {
+		r.path.via.queue(b, &r.path, r.server.unsent)
+		return
+	}
 	r.transmit(b)
 }
 
-// transmit hands the answer to the kernel. What UDP does not take is as good as lost on the way: the gateway repeats.
+// transmit hands the answer to the kernel.
 func (r *request) transmit(b []byte) {
 	if err := r.path.via.send(b, &r.path); err != nil {
-		r.server.sayText(&r.server.lines, slog.LevelWarn, r.path.remote.Addr(), "send", "an answer could not be sent", r.server.now(),
-			"client", r.client.name, "error", err)
+		r.server.unsent(r.path.remote.Addr(), err)
 	}
 }
 

@@ -232,7 +232,8 @@ func TestForget(t *testing.T) {
 // senderFunc is a socket for one test.
 type senderFunc func(b []byte) error
 
-func (f senderFunc) send(b []byte, _ *path) error { return f(b) }
+func (f senderFunc) send(b []byte, _ *path) error                       { return f(b) }
+func (f senderFunc) queue(b []byte, _ *path, _ func(netip.Addr, error)) { _ = f(b) }
 
 // TestForgetWaitsForRepetitions: an Accept that a repetition found in the cache is on the wire before Forget returns, or
 // never. Else it could overtake the acknowledgement of a revocation (S13).
@@ -576,7 +577,8 @@ func (instant) RejectDelay(*authn.Client) time.Duration { return 0 }
 
 type nowhere struct{}
 
-func (nowhere) send([]byte, *path) error { return nil }
+func (nowhere) send([]byte, *path) error                     { return nil }
+func (nowhere) queue([]byte, *path, func(netip.Addr, error)) {}
 
 // FuzzSequence plays sequences of new packets, repetitions, reused identifiers and conflicts, decisions in any order,
 // against a model of the reply cache.

@@ -73,7 +73,7 @@ func (s *Server) Listen() error {
 		for _, text := range texts {
 			sockets, err := openSockets(text)
 			if err != nil {
-				s.close()
+				s.unlisten()
 				return err
 			}
 			s.sockets[p] = append(s.sockets[p], sockets...)
@@ -81,11 +81,17 @@ func (s *Server) Listen() error {
 	}
 	if s.Registerer != nil {
 		if err := s.Registerer.Register(newMetrics(s)); err != nil {
-			s.close()
+			s.unlisten()
 			return fmt.Errorf("registering the RADIUS metrics: %w", err)
 		}
 	}
 	return nil
+}
+
+// unlisten is for a Listen that failed; once Serve runs, Flush may look at the sockets at any time.
+func (s *Server) unlisten() {
+	s.close()
+	s.sockets = [2][]*socket{}
 }
 
 // prepare makes everything but the sockets.
@@ -142,6 +148,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	})
 	err := group.Wait()
 	s.finish()
+	s.Flush() // what a commit has handed out and not yet flushed
 	return err
 }
 
@@ -163,11 +170,10 @@ func (s *Server) finish() {
 }
 
 func (s *Server) close() {
-	for p, sockets := range s.sockets {
+	for _, sockets := range s.sockets {
 		for _, sock := range sockets {
 			_ = sock.conn.Close()
 		}
-		s.sockets[p] = nil
 	}
 }
 

@@ -29,6 +29,9 @@ type socket struct {
 	local netip.AddrPort // as bound
 	v6    bool
 	batch func(ms []message, flags int) (int, error)
+	write func(ms []message, flags int) (int, error)
+
+	answers answers
 }
 
 // openSockets binds an address of the config: one socket, or one each for IPv4 and IPv6 where no host is given.
@@ -77,10 +80,13 @@ func openSocket(a netip.AddrPort) (*socket, error) {
 	if s.v6 {
 		p := ipv6.NewPacketConn(conn)
 		err, s.batch = p.SetControlMessage(ipv6.FlagDst|ipv6.FlagInterface, true), p.ReadBatch
+		s.write = p.WriteBatch
 	} else {
 		p := ipv4.NewPacketConn(conn)
 		err, s.batch = p.SetControlMessage(ipv4.FlagDst|ipv4.FlagInterface, true), p.ReadBatch
+		s.write = p.WriteBatch
 	}
+	s.answers.init()
 	if err != nil {
 		_ = conn.Close()
 		return nil, fmt.Errorf("asking udp %s for destination addresses: %w", a, err)
@@ -97,8 +103,10 @@ type path struct {
 
 // sender sends an answer along the path back. The answer is handed to the kernel before send returns, so that whoever
 // changes an account afterwards knows that no earlier Accept is still on its way (S13).
+// queue keeps an answer for the next [Server.Flush], so that many leave by one system call; b stays as it is meanwhile.
 type sender interface {
 	send(b []byte, p *path) error
+	queue(b []byte, p *path, failed func(netip.Addr, error))
 }
 
 var _ sender = (*socket)(nil)

@@ -126,8 +126,12 @@ func (db *DB) refuse(e *entry, rest []*entry, why *refusal) bool {
 func (db *DB) answer(batch []*entry, err error) {
 	db.queue.release(len(batch))
 	for _, e := range batch {
+		if !e.login {
+			db.handedOut()
+		}
 		e.done(err)
 	}
+	db.handedOut()
 	if err == nil {
 		db.watch.wake()
 	}

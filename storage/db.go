@@ -51,6 +51,7 @@ type DB struct {
 	health   atomic.Pointer[error]
 	lowSpace atomic.Bool
 	watch    watch
+	handed   atomic.Pointer[func()] // OnHandedOut's
 	imports  sync.Mutex
 	leftover []undone // guarded by imports
 
@@ -310,6 +311,17 @@ func (db *DB) Healthy() error {
 		return *err
 	}
 	return nil
+}
+
+// OnHandedOut sets what is called when the answers of a commit have all been handed to their askers, so that they can be
+// sent together. It is also called before the answer to anything but a login: whoever learns that a change of the life cycle
+// stands knows that the Accepts before it were sent (S13). f runs on the committer, must not block, and must not call db.
+func (db *DB) OnHandedOut(f func()) { db.handed.Store(&f) }
+
+func (db *DB) handedOut() {
+	if f := db.handed.Load(); f != nil {
+		(*f)()
+	}
 }
 
 // Seq is the number of the newest event on disk.

@@ -23,6 +23,7 @@ type entry struct {
 	personal []byte // of the event; may be empty
 	seq      uint64 // of the event
 	digest   [16]byte
+	login    bool // nobody but a gateway waits for its answer
 	act      bool // memory already shows rows that this entry has to make durable
 	writes   []write
 	done     func(error)

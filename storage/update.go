@@ -128,6 +128,7 @@ func (db *DB) Update(keys authn.Keys, f func(*authn.Held) (authn.Change, error),
 	if err != nil {
 		return fmt.Errorf("writing an event: %w", err)
 	}
+	e.login = ch.Event.Kind == authn.LoginEvent && !rows
 	if rows {
 		if err := l.replace(&ch); err != nil {
 			return err
