@@ -75,7 +75,8 @@ type Event struct {
 	Method   string            `json:"method,omitempty"`
 	Verdict  string            `json:"verdict,omitempty"`
 	Reason   string            `json:"reason,omitempty"`
-	Sentence string            `json:"sentence,omitempty"`
+	Sentence string            `json:"sentence,omitempty"`    // English
+	Japanese string            `json:"sentence_ja,omitempty"` // the same
 	Row      int               `json:"row,omitempty" doc:"of the login table"`
 	Class    string            `json:"class,omitempty" doc:"K: known source, U: unknown"`
 	Token    string            `json:"token,omitempty"`
@@ -162,7 +163,7 @@ func viewEvent(e *authn.Event) Event {
 		v.Kind = "act"
 		return v
 	}
-	v.Verdict, v.Reason, v.Sentence = e.Verdict.String(), e.Reason.String(), e.Reason.Sentence()
+	v.Verdict, v.Reason, v.Sentence, v.Japanese = e.Verdict.String(), e.Reason.String(), e.Reason.Sentence(), e.Reason.Japanese()
 	v.Method, v.Row, v.Class = e.Method.String(), int(e.Row), e.Class.String()
 	v.Stages = map[string]string{}
 	for name, d := range map[string]time.Duration{"lookup": e.Stages.Lookup, "bind": e.Stages.Bind, "lock": e.Stages.Lock, "total": e.Stages.Total} {

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -117,13 +119,16 @@ func (a *app) healthCommand() *cobra.Command {
 }
 
 func (a *app) loginsCommand() *cobra.Command {
-	var user, client, reason, since string
+	var user, client, reason, since, lang string
 	var limit int
 	var follow, acts, all bool
 	cmd := &cobra.Command{
 		Use: "logins", Short: "Tell why each login ended as it did", Args: arguments(),
 		Example: "  sekisho logins --user alice --since 1h\n  sekisho logins --reason wrong-code --follow",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if lang = cmp.Or(lang, language()); lang != "en" && lang != "ja" {
+				return usageError{fmt.Errorf("--lang %q is neither en nor ja", lang)}
+			}
 			q := url.Values{"limit": {strconv.Itoa(limit)}, "follow": {strconv.FormatBool(follow)}, "acts": {strconv.FormatBool(acts)},
 				"all": {strconv.FormatBool(all)}}
 			for name, value := range map[string]string{"user": user, "client": client, "reason": reason} {
@@ -161,6 +166,9 @@ func (a *app) loginsCommand() *cobra.Command {
 				if err := json.Unmarshal(raw, &e); err != nil {
 					return err
 				}
+				if lang == "ja" {
+					e.Sentence = e.Japanese
+				}
 				fmt.Fprintln(a.out, loginLine(e))
 			}
 			if n == 0 && !a.json && !follow {
@@ -172,6 +180,7 @@ func (a *app) loginsCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&user, "user", "", "only logins of this user, in any spelling")
 	f.StringVar(&client, "client", "", "only logins through this gateway")
+	f.StringVar(&lang, "lang", "", "`language` of the sentences, en or ja (default: that of $LC_ALL, $LC_MESSAGES or $LANG)")
 	f.StringVar(&reason, "reason", "", "only logins that ended for this reason, such as wrong-code")
 	f.StringVar(&since, "since", "", "only logins since a moment (2026-01-31T12:00:00Z) or for so long (90m, 24h)")
 	f.IntVar(&limit, "limit", 50, "at most so many of the newest, 1 to 1000")
@@ -191,6 +200,14 @@ func moment(text string, now time.Time) (time.Time, error) {
 		return t, fmt.Errorf("--since %q is neither a moment (2026-01-31T12:00:00Z) nor a duration (90m, 24h)", text)
 	}
 	return t, nil
+}
+
+// language is what the environment asks for, as far as there are sentences in it.
+func language() string {
+	if strings.HasPrefix(cmp.Or(os.Getenv("LC_ALL"), os.Getenv("LC_MESSAGES"), os.Getenv("LANG")), "ja") {
+		return "ja"
+	}
+	return "en"
 }
 
 // loginLine tells one event in one line.
