@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"testing"
 	"time"
 
 	"layeh.com/radius"
@@ -144,6 +145,17 @@ func (n *nas) believe(b []byte, req *radius.Packet) (answer, bool) {
 		return answer{}, false
 	}
 	return answer{code: p.Code, text: rfc2865.ReplyMessage_GetString(p), state: rfc2865.State_Get(p), raw: append([]byte(nil), b...)}, true
+}
+
+// dial opens a port of its own to a server, for packets that come again from the same place.
+func dial(t *testing.T, addr string) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("udp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
 }
 
 // each runs f for 0 to n-1 on a number of goroutines.
