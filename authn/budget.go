@@ -135,8 +135,6 @@ func (b *budget) done(user string, s slot, password uint64, proof Proof, now tim
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	u := b.user(user, now)
-	u.flying[s.purse]--
-	u.past = u.past && !s.past
 	switch proof {
 	case Right:
 		u.wrong, u.accepted = [3][]time.Time{}, password
@@ -152,6 +150,20 @@ func (b *budget) done(user string, s slot, password uint64, proof Proof, now tim
 	case Open:
 		u.wrong[s.purse] = append(u.wrong[s.purse], now)
 	}
+	u.release(s)
+}
+
+// giveBack gives back the slot of a bind that was never sent.
+func (b *budget) giveBack(user string, s slot, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.user(user, now).release(s)
+}
+
+// release ends a bind in flight and wakes those who wait for one.
+func (u *bindings) release(s slot) {
+	u.flying[s.purse]--
+	u.past = u.past && !s.past
 	for _, c := range u.waiters {
 		close(c)
 	}

@@ -473,17 +473,24 @@ func (t *attempt) slots() {
 
 func (t *attempt) userKey() string { return t.user.Directory + "\x00" + t.user.ID }
 
-// bind asks the directory. A bind that was sent keeps its slot until it is answered, and for 30 min when it never is.
+// bind asks the directory. A bind that was sent keeps its slot until it is answered, and for 30 min when it never is; one
+// that was not, because the directory is down, costs nothing.
 func (t *attempt) bind() {
-	proof := Open // and so it stays after a panic: the bind may have reached the directory
-	defer func() { t.a.budget.done(t.userKey(), t.slot, t.passHash, proof, t.a.Now()) }()
+	proof, sent := Open, true // and so it stays after a panic: the bind may have reached the directory
+	defer func() {
+		if !sent {
+			t.a.budget.giveBack(t.userKey(), t.slot, t.a.Now())
+			return
+		}
+		t.a.budget.done(t.userKey(), t.slot, t.passHash, proof, t.a.Now())
+	}()
 	begun := time.Now()
 	res, err := t.a.Directory.Authenticate(t.deadline(), t.user, t.password)
 	t.stages.Bind += time.Since(begun)
 	switch {
 	case err != nil:
 		t.a.Log.Warn("the directory did not answer a bind", "client", t.l.Client.Name, "error", err)
-		t.f.Finding = NoAnswer
+		t.f.Finding, sent = NoAnswer, !errors.Is(err, ErrNotSent)
 	case res.OK:
 		proof = Right
 	default:

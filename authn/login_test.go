@@ -411,6 +411,24 @@ func TestOutages(t *testing.T) {
 	want(t, "CHAP", h.send(chap), authn.Reject, authn.MethodNotTaken)
 }
 
+// TestAnOutageCostsNoSlots: a directory that is down for a moment must not leave everybody who tried meanwhile without binds
+// for half an hour. A bind that may have been sent keeps its slot (S3).
+func TestAnOutageCostsNoSlots(t *testing.T) {
+	h := newHouse(t, &authn.Policy{Name: "p", First: authn.Password, Joined: true, ExemptGroups: []string{"exempt"}, Window: token.LoginWindow})
+	gw := gate()
+	h.user("eve", "secret", "exempt")
+	h.user("adam", "secret", "exempt")
+	h.dir.set(func(p *people) { p.threshold, p.binds = 5, fmt.Errorf("%w: %w", authn.ErrNotSent, errDown) })
+	for range 6 {
+		want(t, "down", h.try(gw, "eve", "secret", home), authn.Discard, authn.DirectoryDown)
+	}
+	h.dir.set(func(p *people) { p.binds = errDown })
+	want(t, "breaks off", h.try(gw, "adam", "secret", home), authn.Discard, authn.DirectoryDown)
+	h.dir.set(func(p *people) { p.binds = nil })
+	want(t, "up again", h.try(gw, "eve", "secret", home), authn.Accept, authn.OKExempt)
+	want(t, "after a bind without an answer", h.try(gw, "adam", "secret", home), authn.Reject, authn.BindBudget)
+}
+
 // broken is a store whose Update fails or panics in the rule.
 type broken struct {
 	authn.Store

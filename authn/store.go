@@ -14,6 +14,9 @@ var (
 	ErrBusy          = errors.New("too much waits to be written; try again")
 	ErrNotFound      = errors.New("not found")
 	ErrExists        = errors.New("it exists already")
+	// ErrNotSent is in an error of Directory.Authenticate where no password left for the directory, so that nothing can count
+	// against the person there.
+	ErrNotSent = errors.New("no password was sent")
 )
 
 // Keys names what one Update decides on. Every token that one of the accounts holds is locked with it, in the order of

@@ -11,6 +11,8 @@ import (
 
 	ber "github.com/go-asn1-ber/asn1-ber"
 	"github.com/go-ldap/ldap/v3"
+
+	"sekisho/authn"
 )
 
 // The decoder keeps a copy of an element's octets at every level of nesting, so depth multiplies what an answer costs. LDAP
@@ -54,7 +56,7 @@ type conn struct {
 // here needs the library's own time limits.
 func (c *conn) within(ctx context.Context, exchange func() error) error {
 	if ctx.Err() != nil {
-		return fmt.Errorf("asking %s: %w", c.url, ctx.Err()) // too late to send anything
+		return fmt.Errorf("asking %s: %w: %w", c.url, authn.ErrNotSent, ctx.Err()) // too late
 	}
 	c.wire.left.Store(c.limit)
 	stop := context.AfterFunc(ctx, func() { _ = c.wire.Close() })

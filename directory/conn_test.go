@@ -62,6 +62,9 @@ func TestBindIsSentOnce(t *testing.T) {
 		}
 		before := dying.userBinds.Load()
 		_, err := l.Authenticate(t.Context(), fakeUser("alice"), secret("die"))
+		if errors.Is(err, authn.ErrNotSent) {
+			t.Errorf("a bind that was sent does not count: %v", err)
+		}
 		mustBeOutage(t, "bind", err)
 		if n, m := dying.userBinds.Load()-before, other.userBinds.Load(); n != 1 || m != 0 {
 			t.Errorf("pooled %v: the bind was sent %d times, and %d times to the other server", pooled, n, m)
@@ -305,6 +308,9 @@ func TestWaitingForAConnectionHasADeadline(t *testing.T) {
 	mustBeOutage(t, "look-up", err)
 	_, err = l.Authenticate(t.Context(), fakeUser("alice"), secret("right"))
 	mustBeOutage(t, "bind", err)
+	if !errors.Is(err, authn.ErrNotSent) {
+		t.Errorf("a bind that found no connection counts: %v", err)
+	}
 	if took := time.Since(began); took > l.lookupTime()+l.bindTime()+slack {
 		t.Errorf("waited %v", took)
 	}
@@ -321,6 +327,11 @@ func TestUnreachableAddress(t *testing.T) {
 	l := openLDAP(t, config)
 	_, err := l.Lookup(t.Context(), []byte("alice"))
 	mustBeOutage(t, "look-up", err)
+	_, err = l.Authenticate(t.Context(), fakeUser("alice"), secret("right"))
+	mustBeOutage(t, "bind", err)
+	if !errors.Is(err, authn.ErrNotSent) {
+		t.Errorf("a bind that was never sent counts: %v", err)
+	}
 	l.Close()
 	_, err = l.Lookup(t.Context(), []byte("alice"))
 	mustBeOutage(t, "after Close", err)

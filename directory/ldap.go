@@ -238,7 +238,7 @@ func hopeless(password []byte) bool {
 func (l *LDAP) bind(ctx context.Context, dn string, password authn.Secret) (authn.BindResult, error) {
 	c, _, err := l.binds.get(ctx, false)
 	if err != nil {
-		return authn.BindResult{}, err
+		return authn.BindResult{}, fmt.Errorf("%w: %w", authn.ErrNotSent, err)
 	}
 	whole := false
 	defer func() { l.binds.put(c, whole) }()
