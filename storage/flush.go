@@ -1,7 +1,9 @@
 package storage
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 )
 
 // flushChunk is how many rows one transaction of a flush brings up to date.
@@ -14,8 +16,8 @@ type flushPass struct {
 	active   bool
 	upTo     uint64 // committed when the pass began
 	low      uint64 // oldest change that was left behind
-	accounts []*accountEntry
-	tokens   []*tokenEntry
+	accounts []dirtyAccount // in the order of the rows: neighbours share a page, which is then written once
+	tokens   []dirtyToken
 }
 
 // begin starts a pass unless one is under way.
@@ -30,6 +32,8 @@ func (p *flushPass) begin(db *DB) {
 	p.accounts, p.tokens = d.accounts, d.tokens
 	d.accounts, d.tokens = nil, nil
 	d.mu.Unlock()
+	slices.SortFunc(p.accounts, func(a, b dirtyAccount) int { return cmp.Compare(int64(a.id), int64(b.id)) })
+	slices.SortFunc(p.tokens, func(a, b dirtyToken) int { return cmp.Compare(int64(a.id), int64(b.id)) })
 }
 
 // step writes the next chunk of an active pass. After an error memory and rows part; recovery reloads both.
@@ -42,7 +46,7 @@ func (p *flushPass) step(db *DB) error {
 	for len(writes) < flushChunk && len(p.accounts) > 0 {
 		e := p.accounts[len(p.accounts)-1]
 		p.accounts = p.accounts[:len(p.accounts)-1]
-		if w, since := e.row(db.committed.Load()); w != nil {
+		if w, since := e.entry.row(db.committed.Load()); w != nil {
 			writes = append(writes, *w)
 		} else {
 			p.low = min(p.low, since)
@@ -54,7 +58,7 @@ func (p *flushPass) step(db *DB) error {
 	for len(writes) < flushChunk && len(p.tokens) > 0 {
 		e := p.tokens[len(p.tokens)-1]
 		p.tokens = p.tokens[:len(p.tokens)-1]
-		if w, since := e.row(db.committed.Load()); w != nil {
+		if w, since := e.entry.row(db.committed.Load()); w != nil {
 			writes = append(writes, *w)
 		} else {
 			p.low = min(p.low, since)

@@ -61,9 +61,20 @@ type tokenEntry struct {
 // dirtyRows lists entries whose rows are behind.
 type dirtyRows struct {
 	mu       sync.Mutex
-	accounts []*accountEntry
-	tokens   []*tokenEntry
+	accounts []dirtyAccount
+	tokens   []dirtyToken
 }
+
+type (
+	dirtyAccount struct {
+		id    authn.AccountID
+		entry *accountEntry
+	}
+	dirtyToken struct {
+		id    token.ID
+		entry *tokenEntry
+	}
+)
 
 func newState() *state {
 	return &state{
@@ -254,7 +265,7 @@ func (s *state) touchAccount(e *accountEntry, seq uint64) {
 	if e.since == 0 {
 		e.since = seq
 		s.dirty.mu.Lock()
-		s.dirty.accounts = append(s.dirty.accounts, e)
+		s.dirty.accounts = append(s.dirty.accounts, dirtyAccount{e.a.ID, e})
 		s.dirty.mu.Unlock()
 	}
 }
@@ -264,7 +275,7 @@ func (s *state) touchToken(e *tokenEntry, seq uint64) {
 	if e.since == 0 {
 		e.since = seq
 		s.dirty.mu.Lock()
-		s.dirty.tokens = append(s.dirty.tokens, e)
+		s.dirty.tokens = append(s.dirty.tokens, dirtyToken{e.t.ID, e})
 		s.dirty.mu.Unlock()
 	}
 }
