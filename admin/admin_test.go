@@ -86,6 +86,29 @@ func TestNothingIsClaimedThatWasNotSaved(t *testing.T) {
 	}
 }
 
+// oneToken is a store with one token and nobody who holds it.
+type oneToken struct {
+	Store
+	token token.Token
+}
+
+func (s oneToken) FindToken(context.Context, string) (token.ID, error) { return s.token.ID, nil }
+func (s oneToken) Token(token.ID) (TokenInfo, error)                   { return TokenInfo{Token: s.token}, nil }
+
+// TestConfirmWaitsForTheClock: with the clock in doubt no time-based code is compared, or burnt, by an operator either
+// (S21). Counters go on.
+func TestConfirmWaitsForTheClock(t *testing.T) {
+	for mode, want := range map[token.Mode]string{token.TOTP: "clock-doubt", token.HOTP: "not-assigned"} {
+		s := silent(t, io.Discard)
+		s.Clock, s.Store = &doubtful{}, oneToken{token: token.Token{ID: 7, Mode: mode}}
+		w := httptest.NewRecorder()
+		s.Handler().ServeHTTP(w, as(Peer{0, "root"}, "POST", "/api/v1/tokens/7/confirm", `{"code": "123456"}`))
+		if p := problemOf(t, w); p.Code != want || p.Status != 409 {
+			t.Errorf("%v: %d %s, want %s", mode, p.Status, p.Code, want)
+		}
+	}
+}
+
 // deadDirectory is an outage, for everybody.
 type deadDirectory struct{}
 

@@ -162,6 +162,10 @@ func (s *Server) confirm(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
+	if info.Token.Mode == token.TOTP && s.Clock.Doubt() {
+		// A wrong clock would burn a step of the future and shut the token until then (S21).
+		return nil, newProblem(http.StatusConflict, "clock-doubt", wordClockDoubt)
+	}
 	o, err := s.holder(ctx, &info, in.Body.User)
 	if err != nil {
 		return nil, err
