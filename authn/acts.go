@@ -242,7 +242,7 @@ func (a Act) Unlock(h *Held, o Owner) (Change, *Refusal) {
 	}
 	g := &acc.Guard
 	if g.Stopped == 0 && g.Row == [2]uint8{} && g.TheftRun == 0 && a.Now.Unix() >= max(g.Wait[0], g.Wait[1]) {
-		return Change{}, refusal("not-locked", "Nothing is locked for %s here; 'sekisho logins --user' tells why their logins fail.", acc.Name)
+		return Change{}, refusal("not-locked", "Nothing is locked for %[1]s here; 'sekisho logins --user %[1]s' tells why their logins fail.", acc.Name)
 	}
 	detail := fmt.Sprintf("stops %d, rows %d and %d", g.Stopped, g.Row[0], g.Row[1])
 	g.Stopped, g.Row, g.Wait, g.TheftRun = 0, [2]uint8{}, [2]int64{}, 0

@@ -123,7 +123,7 @@ func (a *app) restoreCommand() *cobra.Command {
 			if !adopt {
 				return usageError{fmt.Errorf("say --adopt: it is the only way to restore so far")}
 			}
-			c, _, err := loadConfig(a.config, a.environ)
+			c, _, err := loadConfig(a.configFile(), a.environ)
 			if err != nil {
 				return err
 			}
@@ -144,6 +144,6 @@ func (a *app) restoreCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&adopt, "adopt", false, "adopt the file that storage.path names")
-	cmd.Flags().StringVar(&a.config, "config", defaultConfig, "configuration `file`")
+	a.configFlag(cmd)
 	return cmd
 }

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"sekisho/authn"
 	"sekisho/directory"
 	"sekisho/internal/conf"
@@ -262,6 +264,14 @@ func (c *Config) limits() authn.Limits {
 	}
 	return authn.NormalLimits
 }
+
+// configFlag adds --config to a command that reads the whole configuration. All commands share one variable, so its
+// default is not the flag's but configFile's.
+func (a *app) configFlag(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&a.config, "config", "", "configuration `file` (default "+defaultConfig+")")
+}
+
+func (a *app) configFile() string { return cmp.Or(a.config, defaultConfig) }
 
 // socketOf finds the admin socket for a command: the flag, else SEKISHO_SOCKET, else the configuration where it can be
 // read, else the default.

@@ -201,3 +201,15 @@ func TestGroupsInAnySpelling(t *testing.T) {
 		t.Errorf("groups %q and %q do not fit %q", p.Groups, p.ExemptGroups, member.Groups)
 	}
 }
+
+// TestDefaultConfigFile holds that a command without --config reads the file of the packaging, whatever flags others have.
+func TestDefaultConfigFile(t *testing.T) {
+	a := &app{}
+	a.root()
+	if got := a.configFile(); got != "/etc/sekisho/sekisho.yaml" {
+		t.Errorf("without --config %q is read", got)
+	}
+	if err := a.root().ParseFlags(nil); err != nil || a.configFile() != defaultConfig {
+		t.Errorf("with no flags %q is read (%v)", a.configFile(), err)
+	}
+}

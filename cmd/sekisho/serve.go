@@ -31,7 +31,7 @@ func (a *app) serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "serve", Short: "Run the service until it is told to stop", Args: arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			config, warnings, err := loadConfig(a.config, a.environ)
+			config, warnings, err := loadConfig(a.configFile(), a.environ)
 			if err != nil {
 				return err
 			}
@@ -46,7 +46,7 @@ func (a *app) serveCommand() *cobra.Command {
 			return s.run(cmd.Context())
 		},
 	}
-	cmd.Flags().StringVar(&a.config, "config", defaultConfig, "configuration `file`")
+	a.configFlag(cmd)
 	return cmd
 }
 

@@ -51,7 +51,9 @@ func printUser(w io.Writer, u admin.User) {
 	line("User", u.Name)
 	line("Directory", strings.TrimSuffix(u.Directory+", "+u.ID, ", "))
 	line("DN", u.DN)
-	line("Groups", strings.Join(u.Groups, ", "))
+	for _, g := range u.Groups {
+		line("Group", g)
+	}
 	line("Barred", u.Barred)
 	line("Account", dash(u.Account))
 	pin := "not set"
