@@ -240,6 +240,12 @@ func (s *Server) apply(ctx context.Context, keys authn.Keys, rule func(*authn.He
 	select {
 	case err = <-saved:
 	case <-ctx.Done():
+		// The change goes on without its asker, and whoever looks sees it: so must the cached answers (S13).
+		go func() {
+			if <-saved == nil {
+				s.Forget(keys.Accounts...)
+			}
+		}()
 		err = ctx.Err()
 	}
 	if err != nil {
@@ -273,11 +279,11 @@ func simple(rule func(*authn.Held) (authn.Change, *authn.Refusal)) func(*authn.H
 	}
 }
 
-// owner finds the person a name means: through the directory, else by account ID for people who are no longer in it. Their
-// account is a new ID, not yet saved, when they have none.
+// owner finds the person a name means: through the directory, else by account ID, for people who are no longer in it and
+// while it does not answer. Their account is a new ID, not yet saved, when they have none.
 func (s *Server) owner(ctx context.Context, name string) (authn.Owner, error) {
 	u, err := s.Directory.Lookup(ctx, []byte(name))
-	if errors.Is(err, authn.ErrUnknownUser) {
+	if err != nil {
 		if id, perr := token.ParseID(name); perr == nil {
 			if a, aerr := s.Store.Account(authn.AccountID(id)); aerr == nil {
 				return authn.Owner{Account: a.ID}, nil

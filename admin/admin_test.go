@@ -109,6 +109,72 @@ func TestConfirmWaitsForTheClock(t *testing.T) {
 	}
 }
 
+// slowStore saves an act when it is told to.
+type slowStore struct {
+	Store
+	taken chan func(error)
+}
+
+func (s slowStore) Update(_ authn.Keys, f func(*authn.Held) (authn.Change, error), done func(error)) error {
+	if _, err := f(&authn.Held{}); err != nil {
+		return err
+	}
+	s.taken <- done
+	return nil
+}
+
+// TestAnActWhoseAskerLeftIsForgotten: a revocation that is saved after its caller broke off still drops the cached answers
+// (S13).
+func TestAnActWhoseAskerLeftIsForgotten(t *testing.T) {
+	s, store := silent(t, io.Discard), slowStore{taken: make(chan func(error), 1)}
+	forgotten := make(chan authn.AccountID, 1)
+	s.Store, s.Forget = store, func(ids ...authn.AccountID) { forgotten <- ids[0] }
+	ctx, leave := context.WithCancel(t.Context())
+	leave()
+	_, err := s.apply(ctx, authn.Keys{Accounts: []authn.AccountID{7}}, simple(func(*authn.Held) (authn.Change, *authn.Refusal) {
+		return authn.Act{}.Note("test", ""), nil
+	}))
+	var p *Problem
+	if !errors.As(err, &p) || p.Code != "unknown-outcome" {
+		t.Errorf("%v", err)
+	}
+	(<-store.taken)(nil)
+	select {
+	case id := <-forgotten:
+		if id != 7 {
+			t.Errorf("account %v", id)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the cached answers stayed")
+	}
+}
+
+// oneAccount is a store with one account.
+type oneAccount struct {
+	Store
+	account authn.Account
+}
+
+func (s oneAccount) Account(id authn.AccountID) (*authn.Account, error) {
+	if id != s.account.ID {
+		return nil, authn.ErrNotFound
+	}
+	return &s.account, nil
+}
+
+// TestAccountsWhileTheDirectoryIsDown: acts that need no directory go on by account ID (I7).
+func TestAccountsWhileTheDirectoryIsDown(t *testing.T) {
+	s := silent(t, io.Discard)
+	s.Store = oneAccount{account: authn.Account{ID: authn.AccountID(token.NewID()), Name: "annie"}}
+	for name, want := range map[string]int{s.Store.(oneAccount).account.ID.String(): 200, authn.AccountID(token.NewID()).String(): 503, "annie": 503} {
+		w := httptest.NewRecorder()
+		s.Handler().ServeHTTP(w, as(Peer{0, "root"}, "GET", "/api/v1/users/"+name, ""))
+		if w.Code != want {
+			t.Errorf("%s: %d, want %d: %s", name, w.Code, want, w.Body)
+		}
+	}
+}
+
 // deadDirectory is an outage, for everybody.
 type deadDirectory struct{}
 
