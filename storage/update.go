@@ -121,7 +121,7 @@ func (db *DB) Update(keys authn.Keys, f func(*authn.Held) (authn.Change, error),
 		done(nil)
 		return nil
 	}
-	if rows && db.lowSpace.Load() {
+	if rows && ch.Event.Kind == authn.ActEvent && db.lowSpace.Load() { // a login that makes an account goes on
 		return fmt.Errorf("saving %s: %w", ch.Event.Act, ErrLowSpace)
 	}
 	e, err := newEntry(ch.Event, done)
