@@ -25,11 +25,29 @@ func FoldName(name []byte) (string, error) {
 	if len(name) == 0 || len(name) > maxName || !utf8.Valid(name) || bytes.ContainsFunc(name, unicode.IsControl) {
 		return "", authn.ErrUnknownUser
 	}
+	if folded, ok := foldASCII(name); ok {
+		return folded, nil
+	}
 	folded := norm.NFKC.String(cases.Fold().String(norm.NFKC.String(string(name))))
 	if folded = string(bytes.TrimSpace([]byte(folded))); folded == "" {
 		return "", authn.ErrUnknownUser
 	}
 	return folded, nil
+}
+
+// foldASCII folds what nearly every name is without the tables of Unicode, to the same result.
+func foldASCII(name []byte) (string, bool) {
+	var room [maxName]byte
+	for i, c := range name {
+		switch {
+		case c >= utf8.RuneSelf:
+			return "", false
+		case 'A' <= c && c <= 'Z':
+			c += 'a' - 'A'
+		}
+		room[i] = c
+	}
+	return string(room[:len(name)]), true
 }
 
 // ownDirectory answers from the account table, for gateways that check the password themselves.
