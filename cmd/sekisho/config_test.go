@@ -41,7 +41,7 @@ func shipped(t *testing.T, name, dir string) string {
 	return strings.ReplaceAll(string(text), "/etc/sekisho/", dir+"/")
 }
 
-func writeConfig(t *testing.T, dir, text string) string {
+func writeConfig(t testing.TB, dir, text string) string {
 	t.Helper()
 	path := filepath.Join(dir, "sekisho.yaml")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {

@@ -29,7 +29,7 @@ type running struct {
 	seed    token.Seed
 }
 
-func startService(t *testing.T) *running {
+func startService(t testing.TB, more ...string) *running {
 	t.Helper()
 	dir := t.TempDir()
 	r := &running{seed: token.NewSeed(token.SeedSize), hotp: token.Token{Mode: token.HOTP, Hash: token.SHA1, Digits: 6, Last: token.NoStep}}
@@ -49,7 +49,8 @@ radius:
 directory: {type: none}
 policies: [{name: all, first_factor: gateway}]
 admin: {socket: %[1]s/admin.sock}
-`, dir, auth, acct, serveSecret))
+%[5]s
+`, dir, auth, acct, serveSecret, strings.Join(more, "\n")))
 	config, _, err := loadConfig(path, nil)
 	if err != nil {
 		t.Fatal(err)
