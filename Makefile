@@ -1,6 +1,6 @@
 # make demo    build it and run it with everything on loopback
 # make test    all tests that end in minutes, against real parts, with the race detector
-# make proof   the long ones: every combination, kills, fuzzing; SHARD=unit|e2e|fuzz runs one part
+# make proof   the long ones: every combination, kills, fuzzing; SHARD=unit|e2e|kills|fuzz runs one part
 # make lint    formatting, vet, golangci-lint, known vulnerabilities
 # make bench   logins/s and CPU per login beside FreeRADIUS
 # make soak    the proofs again and again, until stopped
@@ -17,7 +17,7 @@ govulncheck := v1.9.0
 # The packages whose tests run in one process; e2e drives the built program and gains nothing from the race detector.
 units = $$(go list ./... | grep -v '/e2e$$')
 
-.PHONY: build demo setup test proof proof-unit proof-e2e proof-fuzz lint bench soak clean
+.PHONY: build demo setup test proof proof-unit proof-e2e proof-kills proof-fuzz lint bench soak clean
 
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(version)' -o bin/sekisho ./cmd/sekisho
@@ -34,13 +34,16 @@ test: setup
 	if [ -f bench/go.mod ]; then cd bench && go vet ./... && go test -timeout 4m ./...; fi
 
 proof: setup
-	@if [ -n "$(SHARD)" ]; then $(MAKE) proof-$(SHARD); else $(MAKE) proof-unit proof-e2e proof-fuzz; fi
+	@if [ -n "$(SHARD)" ]; then $(MAKE) proof-$(SHARD); else $(MAKE) proof-unit proof-e2e proof-kills proof-fuzz; fi
 
 proof-unit:
 	SEKISHO_REAL=1 SEKISHO_PROOF=1 go test -timeout 9m $(units)
 
 proof-e2e:
-	SEKISHO_REAL=1 SEKISHO_PROOF=1 go test -timeout 15m ./e2e
+	SEKISHO_REAL=1 SEKISHO_PROOF=1 go test -timeout 9m -skip '^TestKill$$' ./e2e
+
+proof-kills:
+	SEKISHO_REAL=1 SEKISHO_PROOF=1 go test -timeout 9m -run '^TestKill$$' ./e2e
 
 proof-fuzz:
 	scripts/fuzz.sh 10s
