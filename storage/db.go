@@ -53,7 +53,8 @@ type DB struct {
 	watch    watch
 	handed   atomic.Pointer[func()] // OnHandedOut's
 	imports  sync.Mutex
-	leftover []undone // guarded by imports
+	undoneMu sync.Mutex
+	undone   []undone // imports under way, and given up ones whose rows are still there
 
 	verdicts    map[[16]byte]authn.Event // of the last 60 s before the start
 	started     time.Time
@@ -241,7 +242,7 @@ func (db *DB) start() {
 	db.metrics.healthy.Set(1)
 }
 
-// keepHouse writes the mark and watches the disk, each second.
+// keepHouse writes the mark, watches the disk and removes what a given up import left, each second.
 func (db *DB) keepHouse() {
 	defer db.housekeeping.Done()
 	tick := time.NewTicker(time.Second)
@@ -255,6 +256,10 @@ func (db *DB) keepHouse() {
 				db.log.Error("the mark could not be written; after a crash the database may have to be adopted", "error", oneLine(err))
 			}
 			db.checkSpace()
+			if db.Healthy() == nil && db.imports.TryLock() {
+				db.dropLeftover()
+				db.imports.Unlock()
+			}
 		}
 	}
 }

@@ -52,25 +52,41 @@ func (db *DB) Import(ctx context.Context, b *Batch) error {
 		return fmt.Errorf("importing: %w", ErrLowSpace)
 	}
 	db.dropLeftover()
-	id := newBatchID()
-	accounts, tokens, err := db.claim(b)
+	u, err := db.claim(b)
 	if err != nil {
 		return err
 	}
-	live := false
-	defer func() {
-		if !live {
-			db.disclaim(accounts, tokens)
-		}
-	}()
-	if err := db.writeChunks(ctx, id, accounts, tokens); err != nil {
-		return db.giveUp(undone{id, accounts, tokens}, err)
+	err = db.writeChunks(ctx, u.id, u.accounts, u.tokens)
+	if err == nil {
+		err = db.makeLive(b, u.id, u.accounts, u.tokens)
 	}
-	if err := db.makeLive(b, id, accounts, tokens); err != nil {
-		return db.giveUp(undone{id, accounts, tokens}, err)
+	if err != nil {
+		db.dropLeftover()
+		return fmt.Errorf("importing: %w", err)
 	}
-	live = true
+	db.settleImport(u.id)
 	return nil
+}
+
+// undone is a batch that did not become live, or not yet. Its rows may be on disk, so its serials, seeds and users stay
+// reserved, over recoveries too: were one of them taken, the database would refuse that row.
+type undone struct {
+	id       int64
+	accounts []*authn.Account
+	tokens   []*token.Token
+}
+
+func (db *DB) undoneImports() []undone {
+	db.undoneMu.Lock()
+	defer db.undoneMu.Unlock()
+	return slices.Clone(db.undone)
+}
+
+// settleImport ends what is undone: the batch is live, or its rows are gone.
+func (db *DB) settleImport(id int64) {
+	db.undoneMu.Lock()
+	defer db.undoneMu.Unlock()
+	db.undone = slices.DeleteFunc(db.undone, func(u undone) bool { return u.id == id })
 }
 
 func newBatchID() int64 {
@@ -81,7 +97,9 @@ func newBatchID() int64 {
 
 // claim checks every row against what lives and reserves its serial, seed and user, so that nothing can take them while
 // the chunks are written. It gives copies with the last steps of seeds known before.
-func (db *DB) claim(b *Batch) ([]*authn.Account, []*token.Token, error) {
+func (db *DB) claim(b *Batch) (undone, error) {
+	db.gate.RLock() // a recovery in between would not know of the claim
+	defer db.gate.RUnlock()
 	st := db.state.Load()
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -133,12 +151,38 @@ func (db *DB) claim(b *Batch) ([]*authn.Account, []*token.Token, error) {
 	}
 	if len(faults) > 0 {
 		st.disclaim(accounts, tokens)
-		return nil, nil, errors.Join(faults...)
+		return undone{}, errors.Join(faults...)
 	}
-	return accounts, tokens, nil
+	u := undone{newBatchID(), accounts, tokens}
+	db.undoneMu.Lock()
+	defer db.undoneMu.Unlock()
+	db.undone = append(db.undone, u)
+	return u, nil
+}
+
+// reserveAgain brings reservations into a state that was loaded anew; what became live after all needs none.
+func (st *state) reserveAgain(imports []undone) {
+	for _, u := range imports {
+		for _, t := range u.tokens {
+			if st.tokens[t.ID] != nil {
+				continue
+			}
+			st.seeds[t.Fingerprint] = t.ID
+			if t.Serial != "" {
+				st.serials[t.Serial] = t.ID
+			}
+		}
+		for _, a := range u.accounts {
+			if st.accounts[a.ID] == nil {
+				st.users[userKey{a.Directory, a.External}] = a.ID
+			}
+		}
+	}
 }
 
 func (db *DB) disclaim(accounts []*authn.Account, tokens []*token.Token) {
+	db.gate.RLock()
+	defer db.gate.RUnlock()
 	st := db.state.Load()
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -241,28 +285,16 @@ func (db *DB) makeLive(b *Batch, id int64, accounts []*authn.Account, tokens []*
 	return <-result
 }
 
-// undone is a batch that did not become live and whose rows may be on disk.
-type undone struct {
-	id       int64
-	accounts []*authn.Account
-	tokens   []*token.Token
-}
-
-// giveUp removes what an import left behind; while the disk takes nothing that waits for the next import or start.
-func (db *DB) giveUp(u undone, cause error) error {
-	db.leftover = append(db.leftover, u)
-	db.dropLeftover()
-	return fmt.Errorf("importing: %w", cause)
-}
-
-// dropLeftover removes rows of imports that were given up: their serials and seeds would stand in the way of the next.
+// dropLeftover removes what given up imports left on disk and frees what they reserved. While the disk takes nothing that
+// waits for the next second. The caller holds imports.
 func (db *DB) dropLeftover() {
-	for len(db.leftover) > 0 {
-		if err := db.dropBatch(db.leftover[0]); err != nil {
-			db.log.Warn("rows of an import that was given up are still there; the next import or start removes them", "error", oneLine(err))
+	for _, u := range db.undoneImports() {
+		if err := db.dropBatch(u); err != nil {
+			db.log.Warn("rows of an import that was given up are still there; they are removed when the database takes changes", "error", oneLine(err))
 			return
 		}
-		db.leftover = db.leftover[1:]
+		db.disclaim(u.accounts, u.tokens)
+		db.settleImport(u.id)
 	}
 }
 

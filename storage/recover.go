@@ -151,6 +151,7 @@ func (db *DB) restart(m meta) error {
 		return fmt.Errorf("probing with one commit: %w", err)
 	}
 	st.keepStricter(db.state.Load())
+	st.reserveAgain(db.undoneImports())
 	db.state.Store(st)
 	db.queue.resume(m.seq + 1)
 	return nil
