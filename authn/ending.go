@@ -52,7 +52,12 @@ func (t *attempt) lock() bool {
 	})
 	switch {
 	case errors.Is(err, ErrExists):
-		t.account = t.a.Store.AccountOf(t.user.Directory, t.user.ID)
+		id := t.a.Store.AccountOf(t.user.Directory, t.user.ID)
+		if id == t.account {
+			t.failed(ErrBusy) // an import that is not live yet has reserved the person; the gateway's next try finds them
+			return true
+		}
+		t.account = id
 		return false
 	case err != nil:
 		t.failed(err)

@@ -429,6 +429,41 @@ func TestAnOutageCostsNoSlots(t *testing.T) {
 	want(t, "after a bind without an answer", h.try(gw, "adam", "secret", home), authn.Reject, authn.BindBudget)
 }
 
+// reserving is a store in which an import that is not live yet holds everybody's place.
+type reserving struct {
+	authn.Store
+	tries atomic.Int64
+}
+
+func (r *reserving) AccountOf(string, string) authn.AccountID { return 77 }
+func (r *reserving) Update(keys authn.Keys, f func(*authn.Held) (authn.Change, error), done func(error)) error {
+	return r.Store.Update(keys, func(h *authn.Held) (authn.Change, error) {
+		ch, err := f(h)
+		if err == nil && len(ch.Accounts) > 0 {
+			r.tries.Add(1)
+			err = authn.ErrExists
+		}
+		return ch, err
+	}, done)
+}
+
+// TestReservedByAnImport: an exempt person's first login while an import is bringing their account in ends, and does not try
+// again and again until the gateway has given up.
+func TestReservedByAnImport(t *testing.T) {
+	h := newHouse(t, &authn.Policy{Name: "p", First: authn.Password, Joined: true, ExemptGroups: []string{"exempt"}, Window: token.LoginWindow})
+	gw := gate()
+	gw.Deadline = 2 * time.Second
+	h.user("eve", "secret", "exempt")
+	r := &reserving{Store: h.db}
+	h.auth.Store = r
+	want(t, "under an import", h.try(gw, "eve", "secret", home), authn.Discard, authn.Overloaded)
+	if n := r.tries.Load(); n > 2 {
+		t.Errorf("%d tries", n)
+	}
+	h.auth.Store = h.db
+	want(t, "after it", h.try(gw, "eve", "secret", home), authn.Accept, authn.OKExempt)
+}
+
 // broken is a store whose Update fails or panics in the rule.
 type broken struct {
 	authn.Store
