@@ -56,7 +56,7 @@ type DB struct {
 	undoneMu sync.Mutex
 	undone   []undone // imports under way, and given up ones whose rows are still there
 
-	verdicts    map[[16]byte]authn.Event // of the last 60 s before the start
+	verdicts    atomic.Pointer[map[[16]byte]authn.Event] // of the last 60 s before the start; nil when they are too old
 	started     time.Time
 	incarnation []byte
 	machine     []byte
@@ -247,10 +247,13 @@ func (db *DB) keepHouse() {
 	defer db.housekeeping.Done()
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
+	grown := time.After(verdictLife)
 	for {
 		select {
 		case <-db.stopped:
 			return
+		case <-grown:
+			db.verdicts.Store(nil) // a busy minute of events is some 100 MB
 		case <-tick.C:
 			if err := db.writeMark(); err != nil {
 				db.log.Error("the mark could not be written; after a crash the database may have to be adopted", "error", oneLine(err))
@@ -348,7 +351,11 @@ func (db *DB) AccountOf(directory, external string) authn.AccountID {
 
 // Verdict finds the event that answered the same request within 60 s before the last start (S17).
 func (db *DB) Verdict(digest [16]byte, now time.Time) (authn.Event, bool) {
-	ev, ok := db.verdicts[digest]
+	all := db.verdicts.Load()
+	if all == nil {
+		return authn.Event{}, false
+	}
+	ev, ok := (*all)[digest]
 	if !ok || now.Sub(ev.At) > verdictLife {
 		return authn.Event{}, false
 	}

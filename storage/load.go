@@ -188,7 +188,8 @@ func (st *state) replayEvent(ev *authn.Event, since time.Time) {
 // loadVerdicts remembers what was answered in the last 60 s before the start.
 func (db *DB) loadVerdicts(ctx context.Context, now time.Time) error {
 	since := now.Add(-verdictLife)
-	db.verdicts = map[[16]byte]authn.Event{}
+	verdicts := map[[16]byte]authn.Event{}
+	db.verdicts.Store(&verdicts)
 	from, err := db.file.rowBefore(ctx, since)
 	if err != nil {
 		return err
@@ -201,7 +202,7 @@ func (db *DB) loadVerdicts(ctx context.Context, now time.Time) error {
 			}
 			for _, ev := range events {
 				if ev.Kind == authn.LoginEvent && ev.Digest != [16]byte{} && !ev.At.Before(since) {
-					db.verdicts[ev.Digest] = ev
+					verdicts[ev.Digest] = ev
 				}
 			}
 			from = r.last() + 1

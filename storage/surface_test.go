@@ -356,6 +356,10 @@ func TestVerdictsAndNonces(t *testing.T) {
 	if _, ok := db.Verdict([16]byte{2}, now.Add(time.Minute)); ok {
 		t.Error("a verdict that has grown old")
 	}
+	db.verdicts.Store(nil)
+	if _, ok := db.Verdict([16]byte{2}, now); ok {
+		t.Error("a verdict after all were dropped")
+	}
 }
 
 func TestLoginsAndFollow(t *testing.T) {
