@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -39,6 +41,7 @@ func (a *app) serveCommand() *cobra.Command {
 			for _, w := range warnings {
 				log.Warn("the configuration has a weak spot", "warning", w)
 			}
+			spareProcessors()
 			s, err := open(cmd.Context(), config, log)
 			if err != nil {
 				return err
@@ -48,6 +51,16 @@ func (a *app) serveCommand() *cobra.Command {
 	}
 	a.configFlag(cmd)
 	return cmd
+}
+
+// spareProcessors gives the scheduler of Go two places more than there are processors. The committer spends most of its
+// time in fsync. Without a spare place the runtime's monitor takes the committer's away at each of them, because somebody
+// might want it, and for that looks around every 20 microseconds for as long as the service is busy: up to a fifth of its CPU
+// on two processors. GOMAXPROCS in the environment goes first.
+func spareProcessors() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 2)
+	}
 }
 
 // service is the running whole. It is made by open, which opens and wires everything and then listens, and lives until
