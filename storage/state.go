@@ -36,6 +36,7 @@ type state struct {
 	newest     int64                // Unix seconds at which the newest TOTP step ever burnt begins
 
 	nonces nonceSet
+	spent  func(nonce [12]byte) bool // that of nonces
 	dirty  dirtyRows
 }
 
@@ -77,12 +78,14 @@ type (
 )
 
 func newState() *state {
-	return &state{
+	s := &state{
 		accounts: map[authn.AccountID]*accountEntry{}, tokens: map[token.ID]*tokenEntry{},
 		users: map[userKey]authn.AccountID{}, serials: map[string]token.ID{}, seeds: map[[16]byte]token.ID{},
 		tombstones: map[[16]byte]int64{}, ratchets: map[ratchetKey]int64{},
 		nonces: nonceSet{at: map[[12]byte]int64{}},
 	}
+	s.spent = s.nonces.spent
+	return s
 }
 
 func (s *state) account(id authn.AccountID) *accountEntry {

@@ -17,14 +17,26 @@ type locked struct {
 	st       *state
 	accounts []*accountEntry
 	tokens   []*tokenEntry
+	held     authn.Held // what f sees
+
+	// Room for what nearly every login holds: one account and a few tokens.
+	room struct {
+		account     [1]*accountEntry
+		heldAccount [1]*authn.Account
+		ids         [4]token.ID
+		tokens      [4]*tokenEntry
+		heldTokens  [4]*token.Token
+	}
 }
 
 // lock takes the accounts' locks in the order of the IDs, then those of the tokens they hold and of the others asked for,
 // in the order of theirs. What does not exist is left out.
 func (st *state) lock(keys authn.Keys) (*locked, *authn.Held) {
 	l := &locked{st: st}
-	held := &authn.Held{Spent: st.nonces.spent}
-	tokens := slices.Clone(keys.Tokens)
+	l.accounts, l.tokens = l.room.account[:0], l.room.tokens[:0]
+	held := &l.held
+	held.Spent, held.Accounts, held.Tokens = st.spent, l.room.heldAccount[:0], l.room.heldTokens[:0]
+	tokens := append(l.room.ids[:0], keys.Tokens...)
 	accounts := keys.Accounts
 	if len(accounts) > 1 {
 		accounts = slices.Compact(slices.Sorted(slices.Values(accounts)))
