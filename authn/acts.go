@@ -159,7 +159,8 @@ func (a Act) Confirm(h *Held, o Owner, id token.ID, match func(*token.Token) (to
 	case acc.Assignment(id).Standing == token.Active:
 		return Change{}, refusal("already-active", "Token %s of %s is active already.", label(t), acc.Name), nil
 	case acc.Assignment(id).Standing != token.Pending:
-		return Change{}, refusal("not-pending", "Token %s of %s is %s and cannot be confirmed; assign or enroll it again.", label(t), acc.Name, acc.Assignment(id).Standing), nil
+		return Change{}, refusal("not-pending", "Token %[1]s of %[2]s is %[3]s and cannot be confirmed; 'sekisho token revoke %[1]s', then 'sekisho token assign %[1]s %[2]s --pending', then confirm it.",
+			label(t), acc.Name, acc.Assignment(id).Standing), nil
 	case t.StateAt(a.Now) == token.Expired:
 		return Change{}, refusal("token-expired", "Token %s has expired; choose another one.", label(t)), nil
 	case t.Start != 0 && a.Now.Unix() < t.Start:

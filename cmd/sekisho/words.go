@@ -11,5 +11,6 @@ const (
 	wordNoTokens  = "There are no tokens; 'sekisho token import FILE' brings some in."
 	wordNoClients = "The configuration names no gateways; add them under radius.clients."
 	wordNoLogins  = "There are no such logins."
-	wordAdopted   = "The present database is adopted: %s. Check 'sekisho token list' before the service goes on."
+	wordAdopted   = "The present database is adopted: %s. Start the service, then for each suspended token of\n" +
+		"'sekisho token list': token revoke TOKEN, token assign TOKEN USER --pending, token confirm TOKEN CODE with its next code."
 )
