@@ -22,6 +22,8 @@ type nas struct {
 	station string
 	retry   time.Duration // before the same octets are sent again
 	tries   int
+	conn    net.Conn // kept from request to request with identifiers in turn; nil: a port of its own for each request
+	next    byte     // identifier on conn
 }
 
 // answer is what came back for one request.
@@ -77,11 +79,14 @@ func (n *nas) login(ctx context.Context, name, password string, state []byte) (a
 }
 
 func (n *nas) exchange(ctx context.Context, raw []byte, p *radius.Packet) (answer, error) {
-	conn, err := net.Dial("udp", n.addr)
-	if err != nil {
-		return answer{}, err
+	conn := n.conn
+	if conn == nil {
+		var err error
+		if conn, err = net.Dial("udp", n.addr); err != nil {
+			return answer{}, err
+		}
+		defer func() { _ = conn.Close() }()
 	}
-	defer func() { _ = conn.Close() }()
 	retry, tries := n.retry, n.tries
 	if retry == 0 {
 		retry = 2 * time.Second

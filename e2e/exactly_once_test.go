@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -211,15 +212,27 @@ func TestLossyRelay(t *testing.T) {
 	var locks [tokens]sync.Mutex
 	var wrong, silent, accepts, resent atomic.Int64
 	var led ledger
-	each(32, logins, func(i int) {
+	// 32 ports, as of a gateway with as many workers, each with its identifiers in turn.
+	gws := make(chan *nas, 32)
+	for range cap(gws) {
+		conn, err := net.Dial("udp", relay)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		gw := s.gw()
+		gw.conn, gw.retry, gw.tries = conn, 250*time.Millisecond, 40
+		gws <- gw
+	}
+	each(cap(gws), logins, func(i int) {
 		k := i % tokens
 		locks[k].Lock()
 		defer locks[k].Unlock()
 		step := next[k]
 		next[k]++
-		gw := s.gw()
-		gw.addr, gw.retry, gw.tries = relay, 250*time.Millisecond, 40
+		gw := <-gws
 		a, err := gw.login(context.Background(), names[k], keys[k].code(step), nil)
+		gws <- gw
 		resent.Add(int64(a.sent - 1))
 		switch {
 		case err != nil:
