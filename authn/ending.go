@@ -13,12 +13,10 @@ var errTooLate = errors.New("the gateway has given up")
 // lock is row 8: under the account's and its tokens' locks everything is looked at afresh and the attempt is decided,
 // except where a pair's second code still needs a bind. It reports whether the attempt has ended.
 func (t *attempt) lock() bool {
-	begun := time.Now()
-	var claimed bool
-	var dec Decision
-	var event *Event
+	r := &t.ruled
+	r.begun = time.Now()
 	err := t.a.Store.Update(t.keys(), func(h *Held) (Change, error) {
-		claimed, event = false, nil
+		r.claimed, r.event = false, nil
 		now := t.a.Now()
 		acc := held(h)
 		if t.late() {
@@ -34,21 +32,21 @@ func (t *attempt) lock() bool {
 		set := t.settlement(s, acc, &e, now)
 		switch {
 		case s.Do == DoClaim:
-			claimed = true
+			r.claimed = true
 			return Change{Memory: claim(acc, set.source, set.client, now.Add(t.l.Client.Deadline-time.Since(t.l.Arrived)))}, nil
 		case s.Do < DoAccept:
 			s = Step{Row: 8, Do: DoDiscard, Reason: Fault}
 		}
 		set.step = s
 		ch, d, err := t.change(s, set, f, acc, now)
-		dec, event = d, ch.Event
+		r.decision, r.event = d, ch.Event
 		return ch, err
 	}, func(err error) {
-		if claimed {
+		if r.claimed {
 			return
 		}
-		t.stages.Lock = time.Since(begun)
-		t.saved(dec, event, err)
+		t.stages.Lock = time.Since(r.begun)
+		t.saved(r.decision, r.event, err)
 	})
 	switch {
 	case errors.Is(err, ErrExists):
@@ -63,7 +61,7 @@ func (t *attempt) lock() bool {
 		t.failed(err)
 		return true
 	}
-	if claimed {
+	if r.claimed {
 		t.f.Claimed, t.f.Slots = true, SlotsUnknown
 		return false
 	}

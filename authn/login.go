@@ -95,6 +95,20 @@ type attempt struct {
 	flooded  bool   // flooding has been asked: a rule that runs twice counts once
 	gathered bool   // what it said
 	answered atomic.Bool
+
+	// What the rule under the lock has decided, for the commit that makes it durable.
+	ruled struct {
+		begun    time.Time
+		decision Decision
+		event    *Event
+		claimed  bool
+	}
+	room struct { // for what the store is asked with
+		accounts [1]AccountID
+		client   [64]byte
+		source   [64]byte
+		parts    [3][]byte
+	}
 }
 
 // Authenticate takes a login over and calls done exactly once, on any goroutine and perhaps before it returns; an internal
@@ -104,9 +118,12 @@ func (a *Authenticator) Authenticate(l *Login, done func(Decision)) {
 	a.start()
 	t := &attempt{a: a, l: l, done: done}
 	defer t.rescue()
-	t.digest = a.Store.Keyed(domainDigest, []byte(l.Client.Name), []byte(l.Source.String()), l.Packet)
+	t.room.parts = [3][]byte{append(t.room.client[:0], l.Client.Name...), l.Source.AppendTo(t.room.source[:0]), l.Packet}
+	t.digest = a.Store.Keyed(domainDigest, t.room.parts[:]...)
+	t.room.parts = [3][]byte{} // the packet is the caller's again
 	if e, ok := a.Store.Verdict(t.digest, a.Now()); ok {
-		t.past = &e
+		past := e // a copy, so that only a past one costs memory
+		t.past = &past
 	}
 	if l.Method != PAP {
 		t.f.Finding, t.f.Why = Barred, MethodNotTaken
@@ -415,7 +432,8 @@ func (t *attempt) keys() Keys {
 	if t.account == 0 {
 		return Keys{}
 	}
-	return Keys{Accounts: []AccountID{t.account}}
+	t.room.accounts[0] = t.account
+	return Keys{Accounts: t.room.accounts[:]}
 }
 
 // learn fills in what the account says; under the lock it repeats rows 2 and 5 on fresh state.
