@@ -279,27 +279,39 @@ func simple(rule func(*authn.Held) (authn.Change, *authn.Refusal)) func(*authn.H
 	}
 }
 
-// owner finds the person a name means: through the directory, else by account ID, for people who are no longer in it and
-// while it does not answer. Their account is a new ID, not yet saved, when they have none.
-func (s *Server) owner(ctx context.Context, name string) (authn.Owner, error) {
+// person is what the directory says about a name.
+type person struct {
+	name string
+	user *authn.User
+	err  error
+}
+
+// ask looks a name up. It comes before acts is locked: a directory that is slow must not hold up an act that does not need
+// it (I7).
+func (s *Server) ask(ctx context.Context, name string) person {
 	u, err := s.Directory.Lookup(ctx, []byte(name))
-	if err != nil {
-		if id, perr := token.ParseID(name); perr == nil {
+	return person{name, u, err}
+}
+
+// owner finds the account of a person: through the directory, else by account ID, for people who are no longer in it and
+// while it does not answer. It is a new ID, not yet saved, when they have none.
+func (s *Server) owner(p person) (authn.Owner, error) {
+	if p.err != nil {
+		if id, perr := token.ParseID(p.name); perr == nil {
 			if a, aerr := s.Store.Account(authn.AccountID(id)); aerr == nil {
 				return authn.Owner{Account: a.ID}, nil
 			}
 		}
 	}
-	return s.ownerOf(u, err, name)
+	return s.ownerOf(p.user, p.err, p.name)
 }
 
 // newOwner is owner for acts that may make an account: under `directory: none` they make the user too.
-func (s *Server) newOwner(ctx context.Context, name string) (authn.Owner, error) {
-	u, err := s.Directory.Lookup(ctx, []byte(name))
-	if errors.Is(err, authn.ErrUnknownUser) && s.NewUser != nil {
-		u, err = s.NewUser([]byte(name))
+func (s *Server) newOwner(p person) (authn.Owner, error) {
+	if errors.Is(p.err, authn.ErrUnknownUser) && s.NewUser != nil {
+		p.user, p.err = s.NewUser([]byte(p.name))
 	}
-	return s.ownerOf(u, err, name)
+	return s.ownerOf(p.user, p.err, p.name)
 }
 
 func (s *Server) ownerOf(u *authn.User, err error, name string) (authn.Owner, error) {

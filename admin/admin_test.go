@@ -175,6 +175,73 @@ func TestAccountsWhileTheDirectoryIsDown(t *testing.T) {
 	}
 }
 
+// stuckDirectory answers nobody before it is told to.
+type stuckDirectory struct {
+	deadDirectory
+	asked, answer chan struct{}
+}
+
+func (d stuckDirectory) Lookup(ctx context.Context, name []byte) (*authn.User, error) {
+	d.asked <- struct{}{}
+	<-d.answer
+	return d.deadDirectory.Lookup(ctx, name)
+}
+
+// TestASlowDirectoryHoldsUpNoOtherAct: acts go one at a time, and one that waits for the directory does not keep the next
+// from being done: that may be the revocation of a stolen token (I7).
+func TestASlowDirectoryHoldsUpNoOtherAct(t *testing.T) {
+	for _, tt := range []struct{ method, path, body, kind string }{
+		{"POST", "/api/v1/tokens/7/assign", `{"user": "annie"}`, ""},
+		{"POST", "/api/v1/tokens/7/confirm", `{"user": "annie", "code": "123456"}`, ""},
+		{"POST", "/api/v1/tokens/7/revoke", `{"user": "annie"}`, ""},
+		{"POST", "/api/v1/users/annie/tokens", `{}`, ""},
+		{"PUT", "/api/v1/users/annie/pin", `{"pin": "7391"}`, ""},
+		{"POST", "/api/v1/users/annie/unlock", "", ""},
+		{"POST", "/api/v1/tokens/import", "serial,secret_hex,user\nA1,3132333435363738393031323334353637383930,annie\n", "text/csv"},
+	} {
+		t.Run(tt.path, func(t *testing.T) {
+			s, d := silent(t, io.Discard), stuckDirectory{asked: make(chan struct{}), answer: make(chan struct{})}
+			s.Directory, s.Clock, s.Forget = d, &doubtful{}, func(...authn.AccountID) {}
+			s.Store = brokenStore{Store: oneToken{token: token.Token{ID: 7, Mode: token.HOTP}}}
+			h, slow := s.Handler(), httptest.NewRecorder()
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				r := as(Peer{0, "root"}, tt.method, tt.path, tt.body)
+				if tt.kind != "" {
+					r.Header.Set("Content-Type", tt.kind)
+				}
+				h.ServeHTTP(slow, r)
+			}()
+			select {
+			case <-d.asked:
+			case <-ended:
+				t.Fatalf("the directory was not asked: %s", slow.Body)
+			}
+			quick := make(chan int)
+			go func() {
+				w := httptest.NewRecorder()
+				h.ServeHTTP(w, as(Peer{0, "root"}, "POST", "/api/v1/clock/accept", ""))
+				quick <- w.Code
+			}()
+			select {
+			case code := <-quick:
+				if code != 200 {
+					t.Errorf("the other act: %d", code)
+				}
+			case <-time.After(10 * time.Second):
+				t.Error("the other act waits for the directory")
+				go func() { <-quick }()
+			}
+			close(d.answer)
+			<-ended
+			if p := problemOf(t, slow); p.Code != "directory-down" {
+				t.Errorf("%s", slow.Body)
+			}
+		})
+	}
+}
+
 // deadDirectory is an outage, for everybody.
 type deadDirectory struct{}
 

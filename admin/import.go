@@ -31,9 +31,13 @@ func (s *Server) importTokens(ctx context.Context, in *struct {
 	RawBody []byte `contentType:"text/csv"`
 }) (*struct{ Body Imported }, error) {
 	defer clear(in.RawBody)
+	people, err := s.askAll(ctx, in.RawBody)
+	if err != nil {
+		return nil, err
+	}
 	s.acts.Lock()
 	defer s.acts.Unlock()
-	incoming, places, err := s.readSeeds(ctx, bytes.NewReader(in.RawBody))
+	incoming, places, err := s.readSeeds(ctx, bytes.NewReader(in.RawBody), people)
 	if err != nil {
 		return nil, err
 	}
@@ -100,10 +104,28 @@ func (s *Server) importMany(ctx context.Context, act authn.Act, incoming []authn
 	return nil
 }
 
+// askAll looks up everybody a file names, by spelling. An outage ends it; what is wrong with the file is readSeeds' to say.
+func (s *Server) askAll(ctx context.Context, file []byte) (map[string]person, error) {
+	people := map[string]person{}
+	var down error
+	_ = token.ReadCSV(bytes.NewReader(file), func(row token.Row) error {
+		if _, known := people[row.User]; row.User == "" || known {
+			return nil
+		}
+		p := s.ask(ctx, row.User)
+		if p.err != nil && !errors.Is(p.err, authn.ErrUnknownUser) && !errors.Is(p.err, authn.ErrAmbiguousUser) {
+			_, down = s.ownerOf(nil, p.err, p.name)
+			return down
+		}
+		people[row.User] = p
+		return nil
+	})
+	return people, down
+}
+
 // readSeeds reads a file to its end and seals every seed on the way. places lists what is wrong with it.
-func (s *Server) readSeeds(ctx context.Context, r io.Reader) (incoming []authn.Incoming, places []Place, err error) {
-	owners := map[string]*authn.Owner{} // by spelling
-	people := map[string]*authn.Owner{} // by person, so that two spellings of a new person make one account
+func (s *Server) readSeeds(ctx context.Context, r io.Reader, people map[string]person) (incoming []authn.Incoming, places []Place, err error) {
+	owners := map[string]*authn.Owner{} // by person, so that two spellings of a new person make one account
 	err = token.ReadCSV(r, func(row token.Row) error {
 		t := row.Token
 		t.ID = token.NewID()
@@ -125,7 +147,7 @@ func (s *Server) readSeeds(ctx context.Context, r io.Reader) (incoming []authn.I
 		}
 		next := authn.Incoming{Token: &t}
 		if row.User != "" {
-			o, err := s.ownerOnce(ctx, row.User, owners, people)
+			o, err := s.ownerOnce(people[row.User], owners)
 			var p *Problem
 			switch {
 			case errors.As(err, &p) && p.Status < http.StatusInternalServerError:
@@ -156,20 +178,16 @@ func (s *Server) readSeeds(ctx context.Context, r io.Reader) (incoming []authn.I
 	return nil, places, nil
 }
 
-func (s *Server) ownerOnce(ctx context.Context, name string, owners, people map[string]*authn.Owner) (*authn.Owner, error) {
-	if o := owners[name]; o != nil {
-		return o, nil
-	}
-	o, err := s.newOwner(ctx, name)
+func (s *Server) ownerOnce(who person, owners map[string]*authn.Owner) (*authn.Owner, error) {
+	o, err := s.newOwner(who)
 	if err != nil {
 		return nil, err
 	}
-	who := o.User.Directory + "\x00" + o.User.ID
-	if people[who] == nil {
-		people[who] = &o
+	id := o.User.Directory + "\x00" + o.User.ID
+	if owners[id] == nil {
+		owners[id] = &o
 	}
-	owners[name] = people[who]
-	return owners[name], nil
+	return owners[id], nil
 }
 
 // rowErrors gives the faults of a file out of a joined error; none when something else went wrong.

@@ -106,13 +106,14 @@ func (s *Server) assign(ctx context.Context, in *struct {
 		Pending bool   `json:"pending,omitempty" doc:"it opens nothing before its first right code"`
 	}
 }) (*doneReply, error) {
+	who := s.ask(ctx, in.Body.User)
 	s.acts.Lock()
 	defer s.acts.Unlock()
 	info, err := s.token(ctx, in.Token)
 	if err != nil {
 		return nil, err
 	}
-	o, err := s.newOwner(ctx, in.Body.User)
+	o, err := s.newOwner(who)
 	if err != nil {
 		return nil, err
 	}
@@ -123,10 +124,18 @@ func (s *Server) assign(ctx context.Context, in *struct {
 		})))
 }
 
+// askIf is ask for acts that need no name.
+func (s *Server) askIf(ctx context.Context, name string) person {
+	if name == "" {
+		return person{}
+	}
+	return s.ask(ctx, name)
+}
+
 // holder is the one account that an act on a token means: the named user's, or the only one that holds it.
-func (s *Server) holder(ctx context.Context, info *TokenInfo, name string) (authn.Owner, error) {
-	if name != "" {
-		return s.owner(ctx, name)
+func (s *Server) holder(info *TokenInfo, who person) (authn.Owner, error) {
+	if who.name != "" {
+		return s.owner(who)
 	}
 	holders := info.holding()
 	switch len(holders) {
@@ -156,6 +165,7 @@ func (s *Server) confirm(ctx context.Context, in *struct {
 		User string       `json:"user,omitempty" maxLength:"253" doc:"needed when several hold the token"`
 	}
 }) (*doneReply, error) {
+	who := s.askIf(ctx, in.Body.User)
 	s.acts.Lock()
 	defer s.acts.Unlock()
 	info, err := s.token(ctx, in.Token)
@@ -166,7 +176,7 @@ func (s *Server) confirm(ctx context.Context, in *struct {
 		// A wrong clock would burn a step of the future and shut the token until then (S21).
 		return nil, newProblem(http.StatusConflict, "clock-doubt", wordClockDoubt)
 	}
-	o, err := s.holder(ctx, &info, in.Body.User)
+	o, err := s.holder(&info, who)
 	if err != nil {
 		return nil, err
 	}
@@ -191,6 +201,7 @@ func (s *Server) revoke(ctx context.Context, in *struct {
 		User string `json:"user,omitempty" maxLength:"253" doc:"revoke it from this user only; absent: from everybody"`
 	}
 }) (*doneReply, error) {
+	who := s.askIf(ctx, in.Body.User)
 	s.acts.Lock()
 	defer s.acts.Unlock()
 	info, err := s.token(ctx, in.Token)
@@ -200,7 +211,7 @@ func (s *Server) revoke(ctx context.Context, in *struct {
 	t, holders := &info.Token, info.holding()
 	from := holders
 	if in.Body.User != "" {
-		o, err := s.owner(ctx, in.Body.User)
+		o, err := s.owner(who)
 		if err != nil {
 			return nil, err
 		}
@@ -224,9 +235,10 @@ func (s *Server) enroll(ctx context.Context, in *struct {
 		Digits int    `json:"digits,omitempty" enum:"6,8" default:"6"`
 	}
 }) (*struct{ Body Enrolled }, error) {
+	who := s.ask(ctx, in.User)
 	s.acts.Lock()
 	defer s.acts.Unlock()
-	o, err := s.newOwner(ctx, in.User)
+	o, err := s.newOwner(who)
 	if err != nil {
 		return nil, err
 	}

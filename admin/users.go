@@ -19,7 +19,7 @@ func (s *Server) userRoutes(api huma.API) {
 func (s *Server) showUser(ctx context.Context, in *struct {
 	User string `path:"user" maxLength:"253" doc:"any spelling the directory knows, or an account ID"`
 }) (*struct{ Body User }, error) {
-	o, err := s.owner(ctx, in.User)
+	o, err := s.owner(s.ask(ctx, in.User))
 	if err != nil {
 		return nil, err
 	}
@@ -61,9 +61,10 @@ func (s *Server) setPIN(ctx context.Context, in *struct {
 		PIN authn.Secret `json:"pin"`
 	}
 }) (*doneReply, error) {
+	who := s.ask(ctx, in.User)
 	s.acts.Lock()
 	defer s.acts.Unlock()
-	o, err := s.newOwner(ctx, in.User)
+	o, err := s.newOwner(who)
 	if err != nil {
 		return nil, err
 	}
@@ -83,9 +84,10 @@ func (s *Server) setPIN(ctx context.Context, in *struct {
 func (s *Server) unlock(ctx context.Context, in *struct {
 	User string `path:"user" maxLength:"253" doc:"any spelling the directory knows, or an account ID"`
 }) (*doneReply, error) {
+	who := s.ask(ctx, in.User)
 	s.acts.Lock()
 	defer s.acts.Unlock()
-	o, err := s.owner(ctx, in.User)
+	o, err := s.owner(who)
 	if err != nil {
 		return nil, err
 	}
