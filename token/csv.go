@@ -45,10 +45,11 @@ func (e *RowError) Error() string {
 // Unwrap gives the fault.
 func (e *RowError) Unwrap() error { return e.Err }
 
-// ReadCSV reads tokens from comma-separated UTF-8 text (RFC 4180, with or without byte order mark) and calls each for one
-// row after the other, however long the file is.
+// ReadTokens reads tokens from UTF-8 text, with or without byte order mark, and calls each for one row after the other,
+// however long the file is. The text is comma-separated (RFC 4180), or it has one otpauth URI a line: then the account of
+// the URI's label is the user who gets the token, and the token is software without a serial.
 //
-// The first line names the columns, in any order and any case. One of secret_hex, secret_base32, secret_base64 has to be
+// In comma-separated text the first line names the columns, in any order and any case. One of secret_hex, secret_base32, secret_base64 has to be
 // there. What a row leaves out is empty or its default:
 //
 //	serial         as engraved; unique in the file
@@ -64,12 +65,15 @@ func (e *RowError) Unwrap() error { return e.Err }
 //	user           who gets the token, as they type their name
 //
 // Nothing of a file with a fault may be kept: a row handed to each may stand before the fault. So the caller collects the
-// rows, or writes them where they can be undone, until ReadCSV returns nil. After a fault each is called no more, and the
+// rows, or writes them where they can be undone, until ReadTokens returns nil. After a fault each is called no more, and the
 // rest of the file is read for further faults; the error joins up to 20 values of type [*RowError]. An error of each
 // ends the reading.
-func ReadCSV(r io.Reader, each func(Row) error) error {
+func ReadTokens(r io.Reader, each func(Row) error) error {
 	c := &csvReader{in: bufio.NewReaderSize(r, maxLine), serials: map[string]int{}, credentials: map[string]int{}, secrets: map[[16]byte]int{}}
-	if err := c.header(); err != nil {
+	read := c.row
+	if c.holdsURIs() {
+		read = c.uriRow
+	} else if err := c.header(); err != nil {
 		return fmt.Errorf("reading the CSV file: %w", err)
 	}
 	var faults []error
@@ -83,7 +87,7 @@ func ReadCSV(r io.Reader, each func(Row) error) error {
 			faults = append(faults, err)
 			break
 		}
-		row, err := c.row(line)
+		row, err := read(line)
 		if err != nil {
 			faults = append(faults, err)
 			continue
@@ -97,7 +101,7 @@ func ReadCSV(r io.Reader, each func(Row) error) error {
 		}
 		clear(row.Seed)
 		if err != nil {
-			return fmt.Errorf("reading the CSV file: %w", c.fault("", err))
+			return fmt.Errorf("reading the tokens: %w", c.fault("", err))
 		}
 	}
 	switch {
@@ -107,7 +111,7 @@ func ReadCSV(r io.Reader, each func(Row) error) error {
 		faults = append(faults, errors.New("it has a header and no rows"))
 	}
 	if len(faults) > 0 {
-		return fmt.Errorf("reading the CSV file: %w", errors.Join(faults...))
+		return fmt.Errorf("reading the tokens: %w", errors.Join(faults...))
 	}
 	return nil
 }

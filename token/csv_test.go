@@ -16,7 +16,7 @@ import (
 // collect reads a file to its end and keeps copies of the seeds.
 func collect(text string) ([]Row, error) {
 	var rows []Row
-	err := ReadCSV(strings.NewReader(text), func(r Row) error {
+	err := ReadTokens(strings.NewReader(text), func(r Row) error {
 		r.Seed = bytes.Clone(r.Seed)
 		rows = append(rows, r)
 		return nil
@@ -26,7 +26,7 @@ func collect(text string) ([]Row, error) {
 
 const hex20, hex20b = "3132333435363738393031323334353637383930", "4132333435363738393031323334353637383930"
 
-func TestReadCSV(t *testing.T) {
+func TestReadTokens(t *testing.T) {
 	text := "\ufeffSerial, user,secret_base32,mode,hash,digits,period,counter,start,expiry,form,credential_id\r\n" +
 		"HW-1,erin,GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ,hotp,SHA-256,8,,17,2026-01-01T00:00:00Z,2027-01-01T09:00:00+09:00,,ABCD00000001\r\n" +
 		",,,,,,,,,,,\r\n" +
@@ -55,12 +55,12 @@ func TestReadCSV(t *testing.T) {
 	}
 	// One octet at a time gives the same.
 	n := 0
-	if err := ReadCSV(iotest.OneByteReader(strings.NewReader(text)), func(Row) error { n++; return nil }); err != nil || n != 3 {
+	if err := ReadTokens(iotest.OneByteReader(strings.NewReader(text)), func(Row) error { n++; return nil }); err != nil || n != 3 {
 		t.Errorf("%d rows, %v", n, err)
 	}
 }
 
-func TestReadCSVSecrets(t *testing.T) {
+func TestReadTokensSecrets(t *testing.T) {
 	for header, secret := range map[string]string{
 		"secret_hex":    "31 32 33 34 35 36 37 38 39 30 31 32 33 34 35 36 37 38 39 30",
 		"SECRET_HEX":    strings.ToUpper(hex20),
@@ -75,7 +75,7 @@ func TestReadCSVSecrets(t *testing.T) {
 	}
 }
 
-func TestReadCSVFaults(t *testing.T) {
+func TestReadTokensFaults(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
 		{"empty", "", "it is empty"},
 		{"header only", "user,secret_hex\n", "no rows"},
@@ -139,7 +139,7 @@ func TestReadCSVFaults(t *testing.T) {
 	}
 }
 
-func TestReadCSVReportsFaultsTogether(t *testing.T) {
+func TestReadTokensReportsFaultsTogether(t *testing.T) {
 	rows, err := collect("user,secret_hex,digits\na," + hex20 + ",9\nb,zz,6\nc," + hex20b + ",6\nd," + hex20b + ",6\n")
 	if len(rows) != 0 {
 		t.Errorf("%d rows were handed out after a fault", len(rows))
@@ -159,21 +159,21 @@ func TestReadCSVReportsFaultsTogether(t *testing.T) {
 	}
 }
 
-func TestReadCSVStops(t *testing.T) {
+func TestReadTokensStops(t *testing.T) {
 	text := "user,secret_hex\nb," + hex20 + "\nc," + hex20b + "\n"
 	full := errors.New("the store is full")
 	calls := 0
-	err := ReadCSV(strings.NewReader(text), func(Row) error { calls++; return full })
+	err := ReadTokens(strings.NewReader(text), func(Row) error { calls++; return full })
 	if !errors.Is(err, full) || calls != 1 || !strings.Contains(err.Error(), "line 2") {
 		t.Errorf("%d calls, %v", calls, err)
 	}
 	calls = 0
 	broken := io.MultiReader(strings.NewReader(text), iotest.ErrReader(io.ErrUnexpectedEOF))
-	if err := ReadCSV(broken, func(Row) error { calls++; return nil }); !errors.Is(err, io.ErrUnexpectedEOF) {
+	if err := ReadTokens(broken, func(Row) error { calls++; return nil }); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("a broken upload: %v", err)
 	}
 	var kept Seed
-	if err := ReadCSV(strings.NewReader(text), func(r Row) error { kept = r.Seed; return nil }); err != nil {
+	if err := ReadTokens(strings.NewReader(text), func(r Row) error { kept = r.Seed; return nil }); err != nil {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(kept, make([]byte, 20)) {
@@ -181,7 +181,7 @@ func TestReadCSVStops(t *testing.T) {
 	}
 }
 
-func TestReadCSVLongFile(t *testing.T) {
+func TestReadTokensLongFile(t *testing.T) {
 	const rows = 100_000
 	var text bytes.Buffer
 	text.WriteString("serial,user,secret_hex\n")
@@ -189,18 +189,18 @@ func TestReadCSVLongFile(t *testing.T) {
 		fmt.Fprintf(&text, "S%06d,user%06d,%040x\n", i, i, i+1)
 	}
 	start, n := time.Now(), 0
-	if err := ReadCSV(&text, func(Row) error { n++; return nil }); err != nil || n != rows {
+	if err := ReadTokens(&text, func(Row) error { n++; return nil }); err != nil || n != rows {
 		t.Fatalf("%d rows, %v", n, err)
 	}
 	t.Logf("%d rows in %v", rows, time.Since(start).Round(time.Millisecond))
 }
 
-func FuzzReadCSV(f *testing.F) {
+func FuzzReadTokens(f *testing.F) {
 	f.Add([]byte("serial,user,secret_hex,mode,counter\nA,bob," + hex20 + ",hotp,5\n"))
 	f.Add([]byte("\ufeffuser,secret_base32\r\n\"b\"\"ob\",GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ\r\n"))
 	f.Add([]byte("user,secret_base64,expiry\n,,\nx,MTIzNDU2Nzg5MDEyMzQ1Njc4OTA=,2027-01-01T00:00:00Z"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		_ = ReadCSV(bytes.NewReader(text), func(r Row) error {
+		_ = ReadTokens(bytes.NewReader(text), func(r Row) error {
 			if err := r.Token.Check(); err != nil {
 				t.Errorf("line %d: a bad token was handed out: %v", r.Line, err)
 			}

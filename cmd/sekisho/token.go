@@ -24,9 +24,10 @@ func (a *app) tokenCommand() *cobra.Command {
 func (a *app) tokenImport() *cobra.Command {
 	var pending bool
 	cmd := &cobra.Command{
-		Use: "import FILE", Short: "Bring the tokens of a CSV file in, all or none",
+		Use: "import FILE", Short: "Bring the tokens of a CSV file or of otpauth URIs in, all or none",
 		Long: "FILE is comma-separated, its first line names the columns: secret_hex, secret_base32 or secret_base64, and any of\n" +
-			"serial, credential_id, mode, hash, digits, period, counter, start, expiry, form, user. - reads standard input.\n" +
+			"serial, credential_id, mode, hash, digits, period, counter, start, expiry, form, user. Or it has one otpauth URI a\n" +
+			"line, and the account that a URI names gets the token. - reads standard input.\n" +
 			"When a line is wrong nothing is imported, and every wrong line is named.",
 		Example: "  sekisho token import tokens.csv",
 		Args:    arguments("FILE"),
