@@ -55,8 +55,9 @@ type ClientConfig struct {
 	// StatusServer answers the gateway's questions whether this server is alive (RFC 5997). Default: on.
 	StatusServer *bool `yaml:"status_server"`
 
-	// Service is the name under which several clients count as one, so that a challenge begun at one may end at the other.
-	// Default: the client's name.
+	// Service is the name under which several clients count as one: policies may name it, and one wrong code that comes
+	// through several of them within 10 s counts once. A challenge still ends at the client where it began. Default: the
+	// client's name.
 	Service string `yaml:"service"`
 	// FirstFactor: gateway says that the gateway itself has checked a password or certificate before it asks here. Default:
 	// none, it has not.
