@@ -29,7 +29,7 @@ func (s *Server) access(c *client, p *packet, from path, now time.Time) fault {
 	e, reply, found := s.cache.begin(key, p.raw, now, func() bool { return s.logins.take(c, p.state != nil) })
 	switch found {
 	case isDuplicate:
-		s.repeat(authPort, c, key, reply, &from)
+		s.repeat(authPort, c, key, reply, from)
 		return noFault
 	case isFull:
 		return faultOverload
@@ -81,10 +81,10 @@ func (p *packet) meaning() fault {
 }
 
 // repeat answers a duplicate: with the same octets, or not at all while the first is worked on.
-func (s *Server) repeat(on port, c *client, key requestKey, reply []byte, to *path) {
+func (s *Server) repeat(on port, c *client, key requestKey, reply []byte, to path) {
 	c.counts[on][countDuplicates].Add(1)
 	if reply != nil {
-		s.cache.again(key, reply, func() { _ = to.via.send(reply, to) })
+		s.cache.again(key, reply, func() { _ = to.via.send(reply, &to) })
 	}
 }
 
@@ -205,20 +205,26 @@ func (r *request) decide(d authn.Decision) {
 			r.send(b, &d, true)
 			return
 		}
-		d.Batched = false // it leaves alone
-		if !s.waiting.take(r.client, false) {
-			r.silent(faultOverload)
-			return
-		}
-		time.AfterFunc(at.Sub(now), func() {
-			defer r.recovered()
-			s.waiting.give(r.client)
-			r.send(b, &d, true)
-		})
+		r.later(b, d, at.Sub(now))
 		return
 	}
 	// An Accept that comes too late is not sent, but a gateway that still repeats its request gets it.
 	r.send(b, &d, !now.After(late))
+}
+
+// later sends an answer by itself when its time has come.
+func (r *request) later(b []byte, d authn.Decision, wait time.Duration) {
+	s := r.server
+	if !s.waiting.take(r.client, false) {
+		r.silent(faultOverload)
+		return
+	}
+	d.Batched = false
+	time.AfterFunc(wait, func() {
+		defer r.recovered()
+		s.waiting.give(r.client)
+		r.send(b, &d, true)
+	})
 }
 
 // slot is when a refusal leaves: at arrival + k x d, the first k of 1, 2, ... for which it was ready (S20).
@@ -249,7 +255,7 @@ func (r *request) send(b []byte, d *authn.Decision, inTime bool) {
 		r.client.counts[authPort][countChallenges].Add(1)
 	}
 	if d.Batched {
-		r.path.via.queue(b, &r.path, r.server.unsent)
+		r.path.via.queue(b, &r.path, r.server.failed)
 		return
 	}
 	r.transmit(b)

@@ -29,7 +29,7 @@ func (s *Server) accounting(c *client, p *packet, from path, now time.Time) faul
 	e, reply, found := s.cache.begin(key, p.raw, now, func() bool { return s.records.take(c, false) })
 	switch found {
 	case isDuplicate:
-		s.repeat(acctPort, c, key, reply, &from)
+		s.repeat(acctPort, c, key, reply, from)
 		return noFault
 	case isFull:
 		return faultOverload

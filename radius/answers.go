@@ -69,7 +69,7 @@ func (s *socket) writeQueued(failed func(netip.Addr, error)) {
 // the answers of a commit are handed out.
 func (s *Server) Flush() {
 	for _, sock := range s.sockets[authPort] {
-		sock.flush(s.unsent)
+		sock.flush(s.failed)
 	}
 }
 

@@ -52,7 +52,8 @@ type Server struct {
 	Now           func() time.Time      // with monotonic part; nil: time.Now
 
 	settled   *settled
-	sockets   [2][]*socket // by port
+	failed    func(netip.Addr, error) // unsent
+	sockets   [2][]*socket            // by port
 	cache     *replyCache
 	logins    *places // Access-Requests before their decision
 	records   *places // Accounting-Requests before they are saved
@@ -103,6 +104,7 @@ func (s *Server) prepare() error {
 	if s.Authenticator == nil || s.Sessions == nil || s.Ratchets == nil || s.Log == nil {
 		return errors.New("starting RADIUS: Authenticator, Sessions, Ratchets and Log are needed")
 	}
+	s.failed = s.unsent
 	n := s.settled.maxInFlight
 	s.cache, s.logins, s.records, s.waiting = newReplyCache(cacheBytes), newPlaces(n), newPlaces(n), newPlaces(16*n)
 	return nil

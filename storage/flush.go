@@ -14,8 +14,8 @@ const flushChunk = 256
 // for the next pass.
 type flushPass struct {
 	active   bool
-	upTo     uint64 // committed when the pass began
-	low      uint64 // oldest change that was left behind
+	upTo     uint64         // committed when the pass began
+	low      uint64         // oldest change that was left behind
 	accounts []dirtyAccount // in the order of the rows: neighbours share a page, which is then written once
 	tokens   []dirtyToken
 }

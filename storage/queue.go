@@ -27,7 +27,13 @@ type entry struct {
 	act      bool // memory already shows rows that this entry has to make durable
 	writes   []write
 	done     func(error)
+	room     [coreRoom + personalRoom]byte // for core and personal of nearly every login
 }
+
+const (
+	coreRoom     = 160
+	personalRoom = 96
+)
 
 // write is one statement that travels with an entry.
 type write struct {
@@ -41,7 +47,7 @@ type ownSeq struct{}
 func newEntry(ev *authn.Event, done func(error)) (*entry, error) {
 	e := &entry{done: done, digest: ev.Digest}
 	var err error
-	e.personal, err = appendPersonal(nil, &ev.Personal)
+	e.personal, err = appendPersonal(e.room[coreRoom:coreRoom], &ev.Personal)
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +55,7 @@ func newEntry(ev *authn.Event, done func(error)) (*entry, error) {
 	if len(e.personal) > 0 {
 		sum = personalHash(e.personal)
 	}
-	e.core, err = appendCore(make([]byte, 0, 160), ev, sum)
+	e.core, err = appendCore(e.room[:0:coreRoom], ev, sum)
 	if err != nil {
 		return nil, err
 	}

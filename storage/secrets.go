@@ -107,11 +107,12 @@ func appendPersonal(b []byte, p *authn.Personal) ([]byte, error) {
 	if len(p.Name) > maxText || len(p.Station) > maxText {
 		return nil, errors.New("personal part of an event: name and station have at most 4096 octets")
 	}
-	var salt [saltSize]byte
-	_, _ = rand.Read(salt[:])
-	b = append(b, salt[:]...)
+	n := len(b)
+	b = append(b, make([]byte, saltSize)...)
+	_, _ = rand.Read(b[n:])
 	b = appendFramed(b, p.Name)
-	source, err := p.Source.MarshalBinary()
+	var room [32]byte
+	source, err := p.Source.AppendBinary(room[:0])
 	if err != nil {
 		return nil, fmt.Errorf("writing a source address: %w", err)
 	}
