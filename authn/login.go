@@ -1,7 +1,6 @@
 package authn
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -369,7 +368,7 @@ func (t *attempt) trace() {
 	}
 	addr := p.Addr().As16()
 	if t.user == nil {
-		t.failKey = t.a.Store.Keyed(domainName, bytes.ToLower(t.l.Name), addr[:])
+		t.failKey = t.a.Store.Keyed(domainName, spelling(t.l.Name), addr[:])
 	} else {
 		t.failKey = t.a.Store.Keyed(domainFailures, []byte(t.user.Directory), []byte(t.user.ID), addr[:])
 	}

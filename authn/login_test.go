@@ -464,6 +464,19 @@ func TestReservedByAnImport(t *testing.T) {
 	want(t, "after it", h.try(gw, "eve", "secret", home), authn.Accept, authn.OKExempt)
 }
 
+// TestSpellingsOfNobody: to the limit of failures a name that nobody has is one name in all its spellings, as a person's is;
+// else a blind dialogue would end earlier for people who exist (S19).
+func TestSpellingsOfNobody(t *testing.T) {
+	h := newHouse(t, &authn.Policy{Name: "p", First: authn.Password, Joined: true, Window: token.LoginWindow})
+	gw := gate()
+	gw.Blind = true
+	for _, name := range []string{"nobody", "NOBODY", " nobody", "nobody ", "ｎｏｂｏｄｙ", "Nobody"} {
+		want(t, name, h.try(gw, name, "x", home), authn.Reject, authn.UnknownUser)
+	}
+	want(t, "the seventh", h.try(gw, "nobody", "x", home), authn.Reject, authn.SourceLimit)
+	want(t, "another name", h.try(gw, "nobody2", "x", home), authn.Reject, authn.UnknownUser)
+}
+
 // broken is a store whose Update fails or panics in the rule.
 type broken struct {
 	authn.Store

@@ -6,6 +6,9 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
 )
 
 // sourceOf reads a Calling-Station-Id as an address: an IPv4 address, or the /64 of an IPv6 one, with or without a port.
@@ -38,6 +41,13 @@ func sourceOf(station []byte) (p netip.Prefix, ok bool) {
 	}
 	p, err = a.Prefix(bits)
 	return p, err == nil
+}
+
+// spelling brings the spellings of a name that nobody has together as directories do for those of their people: blanks
+// around it, width and case make no difference. Else row 4 would come later for unknown names typed in several ways.
+func spelling(name []byte) []byte {
+	folded := norm.NFKC.Bytes(cases.Fold().Bytes(norm.NFKC.Bytes(name)))
+	return bytes.TrimSpace(folded)
 }
 
 const (
