@@ -37,7 +37,7 @@ const (
 	rfcStatusAuth   = "0cda 0026 8a54f4686fb394c52866e302185d0623 5012 5a665e2e1e8411f3e243822097c84fa3"
 	rfcStatusAuthOK = "02da 0014 ef0d552a4bf2d693ec2b6fe8b5411d66"
 	rfcStatusAcct   = "0cb3 0026 925f6b66dd5fed571fcb1db7ad388260 5012 e8d6eabda910875cd91fdade26367858"
-	rfcStatusAcctOK = "05b3 0014 0f6f92145f107e2f504e860a4860669c" // printed with code 02, but computed for 05
+	rfcStatusAcctOK = "05b3 0014 0f6f92145f107e2f504e860a4860669c"                                                    // printed with code 02, but computed for 05
 	rfcStatusMore   = "0c47 002c bf58de56ae408ad3b70c8513f9b03fbe 0406c0000210 5012 852d6fec61e7ed74b8e32dac2f2a5fb2" // with NAS-IP-Address
 )
 
