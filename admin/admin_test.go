@@ -402,6 +402,54 @@ func TestSocket(t *testing.T) {
 	client.CloseIdleConnections()
 }
 
+// TestOneUserHoldsFewConnections: the local socket is open to everybody, and descriptors that one user hoards would be
+// missing elsewhere (I7).
+func TestOneUserHoldsFewConnections(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "admin.sock")
+	l, err := Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	accepted := make(chan net.Conn, 2*mostCalls)
+	go func() {
+		defer close(accepted)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			accepted <- c
+		}
+	}()
+	dial := func() net.Conn {
+		c, err := net.Dial("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		return c
+	}
+	var first net.Conn
+	for range mostCalls {
+		dial()
+		first = <-accepted
+	}
+	over := dial()
+	_ = over.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if _, err := over.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Fatalf("one connection too many: %v", err)
+	}
+	_, _ = first.Close(), first.Close() // twice gives one place back
+	dial()
+	<-accepted
+	over = dial()
+	_ = over.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if _, err := over.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Fatalf("one connection too many after a place was given back: %v", err)
+	}
+}
+
 // TestShown keeps names from the network harmless: one line, no control characters, nothing lost (B50).
 func TestShown(t *testing.T) {
 	for in, want := range map[string]string{

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/user"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -70,7 +71,62 @@ func Listen(path string) (net.Listener, error) {
 		_ = l.Close()
 		return nil, fmt.Errorf("opening the admin socket: %w", err)
 	}
-	return l, nil
+	return &fairListener{Listener: l, open: map[uint32]int{}}, nil
+}
+
+// mostCalls is how many connections one user of the system may hold. Anybody may connect, and descriptors that a stranger
+// holds are missing where the directory is dialled.
+const mostCalls = 64
+
+// fairListener closes connections that one user opens beyond mostCalls.
+type fairListener struct {
+	net.Listener
+	mu   sync.Mutex
+	open map[uint32]int // by UID
+}
+
+// Accept gives the next connection whose caller is known and holds few enough.
+func (l *fairListener) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		cred, err := credentials(c)
+		if err == nil && l.take(cred.Uid) {
+			return &fairConn{Conn: c, free: sync.OnceFunc(func() { l.give(cred.Uid) })}, nil
+		}
+		_ = c.Close()
+	}
+}
+
+func (l *fairListener) take(uid uint32) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.open[uid] >= mostCalls {
+		return false
+	}
+	l.open[uid]++
+	return true
+}
+
+func (l *fairListener) give(uid uint32) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.open[uid]--; l.open[uid] == 0 {
+		delete(l.open, uid)
+	}
+}
+
+// fairConn gives its place back when it is closed.
+type fairConn struct {
+	net.Conn
+	free func()
+}
+
+func (c *fairConn) Close() error {
+	defer c.free()
+	return c.Conn.Close()
 }
 
 // HTTPServer is the API with its limits. Serve it on what [Listen] opened.
@@ -92,24 +148,33 @@ func (s *Server) HTTPServer() *http.Server {
 	}
 }
 
-func peerOf(c net.Conn) (Peer, error) {
+// credentials asks the kernel who called.
+func credentials(c net.Conn) (*unix.Ucred, error) {
+	if f, ok := c.(*fairConn); ok {
+		c = f.Conn
+	}
 	u, ok := c.(*net.UnixConn)
 	if !ok {
-		return Peer{}, errors.New("not a local socket")
+		return nil, errors.New("not a local socket")
 	}
 	raw, err := u.SyscallConn()
 	if err != nil {
-		return Peer{}, err
+		return nil, err
 	}
 	var cred *unix.Ucred
 	var credErr error
 	if err := raw.Control(func(fd uintptr) {
 		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
 	}); err != nil {
-		return Peer{}, err
+		return nil, err
 	}
-	if credErr != nil {
-		return Peer{}, credErr
+	return cred, credErr
+}
+
+func peerOf(c net.Conn) (Peer, error) {
+	cred, err := credentials(c)
+	if err != nil {
+		return Peer{}, err
 	}
 	p := Peer{UID: cred.Uid, Name: fmt.Sprintf("uid %d", cred.Uid)}
 	if known, err := user.LookupId(strconv.FormatUint(uint64(cred.Uid), 10)); err == nil {
