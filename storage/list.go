@@ -61,9 +61,9 @@ func (db *DB) TokenBySerial(serial string) (token.ID, bool) {
 	return id, ok && st.tokens[id] != nil
 }
 
-// TokensByCredential finds tokens by OATH token identifier.
+// TokensByCredential finds living tokens by OATH token identifier.
 func (db *DB) TokensByCredential(ctx context.Context, credential string) ([]token.ID, error) {
-	ids, err := db.ids(ctx, `select id from token where credential_id = ? and credential_id <> '' order by id limit ?`, credential, maxList)
+	ids, err := db.ids(ctx, `select id from token where credential_id = ? and credential_id <> '' and state <> 4 order by id limit ?`, credential, maxList)
 	if err != nil {
 		return nil, fmt.Errorf("finding tokens by credential ID: %w", err)
 	}

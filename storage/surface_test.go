@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -82,6 +83,7 @@ func TestSeedKnownAgain(t *testing.T) {
 	db := s.open(t)
 	seed := bytes.Repeat([]byte("seed"), 5)
 	tok := sealedToken(t, db, token.HOTP, "SN1", seed)
+	tok.CredentialID = "OATH1"
 	a := newAccount("u", tok)
 	create(t, db, []*authn.Account{a}, tok)
 	if ok, err := burn(db, a.ID, tok.ID, 41); !ok || err != nil {
@@ -89,7 +91,7 @@ func TestSeedKnownAgain(t *testing.T) {
 	}
 	again := func(last int64) *token.Token {
 		x := sealedToken(t, db, token.HOTP, "SN1", seed)
-		x.Last = last
+		x.Last, x.CredentialID = last, "OATH1"
 		return x
 	}
 	err := db.Import(context.Background(), &Batch{Act: *act("token.import"), Tokens: []*token.Token{newToken(t, db, token.HOTP, 5), again(3)}})
@@ -121,6 +123,9 @@ func TestSeedKnownAgain(t *testing.T) {
 	}
 	if info, err := db.Token(x.ID); err != nil || info.Token.Last != 41 {
 		t.Errorf("last %d, want 41 (%v)", info.Token.Last, err)
+	}
+	if ids, err := db.TokensByCredential(context.Background(), "OATH1"); err != nil || !slices.Equal(ids, []token.ID{x.ID}) {
+		t.Errorf("by credential ID: %v, %v; a destroyed token must not stand in the way of the living one", ids, err)
 	}
 }
 
