@@ -233,8 +233,8 @@ func (s *service) close() error {
 			_ = l.Close()
 		}
 	}
-	if c, ok := s.directory.(io.Closer); ok {
-		faults = append(faults, c.Close())
+	if l, ok := s.directory.(*directory.LDAP); ok {
+		l.Close()
 	}
 	if s.db != nil {
 		if err := s.db.Close(); err != nil {
