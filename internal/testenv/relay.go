@@ -22,7 +22,7 @@ type RelayOptions struct {
 
 const (
 	relayHold    = 20 * time.Millisecond
-	relayClients = 4096  // client addresses at a time; datagrams of further ones are lost
+	relayClients = 4096  // client addresses at a time; a further one takes the place of the one that was quiet longest
 	relayHeld    = 65536 // datagrams held back at a time; further ones pass at once
 	relayBuffer  = 4 << 20
 )
@@ -62,7 +62,7 @@ func Relay(t testing.TB, target string, o RelayOptions) (addr string) {
 		upstream: upstream,
 		options:  o,
 		choices:  rand.New(rand.NewPCG(o.Seed, 0)),
-		back:     map[netip.AddrPort]*net.UDPConn{},
+		back:     map[netip.AddrPort]*way{},
 		held:     map[*time.Timer]struct{}{},
 	}
 	r.running.Go(r.requests)
@@ -79,8 +79,14 @@ type relay struct {
 	mu      sync.Mutex
 	closed  bool
 	choices *rand.Rand
-	back    map[netip.AddrPort]*net.UDPConn // by client address
+	back    map[netip.AddrPort]*way // by client address
 	held    map[*time.Timer]struct{}
+}
+
+// way is one client's own socket towards the target.
+type way struct {
+	*net.UDPConn
+	used time.Time // when the client last sent something
 }
 
 // requests reads what clients send until the front socket is closed.
@@ -118,20 +124,40 @@ func (r *relay) answers(back *net.UDPConn, client netip.AddrPort) {
 }
 
 // socket is the client's own way to the target, made at its first datagram.
-func (r *relay) socket(client netip.AddrPort) (*net.UDPConn, bool) {
+func (r *relay) socket(client netip.AddrPort) (*way, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if back, ok := r.back[client]; ok || r.closed || len(r.back) >= relayClients {
+	if back, ok := r.back[client]; ok || r.closed {
+		if ok {
+			back.used = time.Now()
+		}
 		return back, ok
 	}
-	back, err := net.DialUDP("udp", nil, r.upstream)
+	if len(r.back) >= relayClients {
+		r.forgetOne()
+	}
+	conn, err := net.DialUDP("udp", nil, r.upstream)
 	if err != nil {
 		return nil, false
 	}
-	_ = back.SetReadBuffer(relayBuffer)
+	_ = conn.SetReadBuffer(relayBuffer)
+	back := &way{conn, time.Now()}
 	r.back[client] = back
-	r.running.Go(func() { r.answers(back, client) })
+	r.running.Go(func() { r.answers(conn, client) })
 	return back, true
+}
+
+// forgetOne closes the socket of the client that was quiet longest. It is called with mu held.
+func (r *relay) forgetOne() {
+	var oldest netip.AddrPort
+	var since time.Time
+	for client, back := range r.back {
+		if since.IsZero() || back.used.Before(since) {
+			oldest, since = client, back.used
+		}
+	}
+	_ = r.back[oldest].Close()
+	delete(r.back, oldest)
 }
 
 // pass sends a datagram on: never, once or twice, at once or later.

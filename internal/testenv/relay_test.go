@@ -151,3 +151,23 @@ func TestRelayTellsClientsApart(t *testing.T) {
 		}
 	}
 }
+
+// TestRelayManyClients wants the newest client served however many there were before it.
+func TestRelayManyClients(t *testing.T) {
+	target, _ := echo(t)
+	relay := Relay(t, target, RelayOptions{})
+	buf := make([]byte, 16)
+	for i := range relayClients + 100 {
+		c, err := net.Dial("udp", relay)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = c.Write([]byte("hello"))
+		_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
+		_, err = c.Read(buf)
+		_ = c.Close()
+		if err != nil {
+			t.Fatalf("client %d got no answer: %v", i+1, err)
+		}
+	}
+}
