@@ -326,9 +326,9 @@ func TestDiskFull(t *testing.T) {
 	filler := filepath.Join(small, "filler")
 	cycles := 2
 	if os.Getenv("SEKISHO_PROOF") == "1" {
-		cycles = 50
+		cycles = 15
 	} else {
-		t.Logf("%d cycles; 50 with SEKISHO_PROOF=1", cycles)
+		t.Logf("%d cycles; 15 with SEKISHO_PROOF=1", cycles)
 	}
 	step, acked := int64(0), map[int64]bool{}
 	try := func() error {
