@@ -56,7 +56,7 @@ type DB struct {
 	undoneMu sync.Mutex
 	undone   []undone // imports under way, and given up ones whose rows are still there
 
-	verdicts    atomic.Pointer[map[[16]byte]authn.Event] // of the last 60 s before the start; nil when they are too old
+	verdicts    atomic.Pointer[map[[16]byte]answered] // in the last 60 s before the start; nil when they are too old
 	started     time.Time
 	incarnation []byte
 	machine     []byte
@@ -253,7 +253,7 @@ func (db *DB) keepHouse() {
 		case <-db.stopped:
 			return
 		case <-grown:
-			db.verdicts.Store(nil) // a busy minute of events is some 100 MB
+			db.verdicts.Store(nil)
 		case <-tick.C:
 			if err := db.writeMark(); err != nil {
 				db.log.Error("the mark could not be written; after a crash the database may have to be adopted", "error", oneLine(err))
@@ -349,17 +349,19 @@ func (db *DB) AccountOf(directory, external string) authn.AccountID {
 	return st.users[userKey{directory, external}]
 }
 
-// Verdict finds the event that answered the same request within 60 s before the last start (S17).
+// Verdict finds the event that answered the same request within 60 s before the last start (S17): when, how and why it
+// was answered, for which account and token. Its other fields are not kept.
 func (db *DB) Verdict(digest [16]byte, now time.Time) (authn.Event, bool) {
 	all := db.verdicts.Load()
 	if all == nil {
 		return authn.Event{}, false
 	}
-	ev, ok := (*all)[digest]
-	if !ok || now.Sub(ev.At) > verdictLife {
+	v, ok := (*all)[digest]
+	at := time.UnixMicro(v.at)
+	if !ok || now.Sub(at) > verdictLife {
 		return authn.Event{}, false
 	}
-	return ev, true
+	return authn.Event{At: at, Kind: authn.LoginEvent, Verdict: v.verdict, Reason: v.reason, Account: v.account, Token: v.token, Digest: digest}, true
 }
 
 // Keyed gives a keyed hash for digests, sources and memos; domain keeps their uses apart.

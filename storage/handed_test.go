@@ -66,6 +66,9 @@ func TestHandedOut(t *testing.T) {
 	}
 	closeDB(t, db)
 	want := []string{"login1<nil>", "sent", "login2<nil>", "login3<nil>", "sent", "act<nil>", "login4<nil>", "sent"}
+	if order[0] == "sent" {
+		order = order[1:] // the end of create's own commit, if that came after OnHandedOut
+	}
 	if len(order) < len(want) || !slices.Equal(order[:len(want)], want) {
 		t.Errorf("got  %v\nwant %v", order, want)
 	}

@@ -185,10 +185,20 @@ func (st *state) replayEvent(ev *authn.Event, since time.Time) {
 	}
 }
 
+// answered is what a repetition after the start needs of an event. A busy minute brings a million of them, so they hold no
+// pointers for the garbage collector to follow.
+type answered struct {
+	at      int64 // Unix microseconds
+	account authn.AccountID
+	token   token.ID
+	verdict authn.Verdict
+	reason  authn.Reason
+}
+
 // loadVerdicts remembers what was answered in the last 60 s before the start.
 func (db *DB) loadVerdicts(ctx context.Context, now time.Time) error {
 	since := now.Add(-verdictLife)
-	verdicts := map[[16]byte]authn.Event{}
+	verdicts := map[[16]byte]answered{}
 	db.verdicts.Store(&verdicts)
 	from, err := db.file.rowBefore(ctx, since)
 	if err != nil {
@@ -200,9 +210,10 @@ func (db *DB) loadVerdicts(ctx context.Context, now time.Time) error {
 			if err != nil {
 				return err
 			}
-			for _, ev := range events {
+			for i := range events {
+				ev := &events[i]
 				if ev.Kind == authn.LoginEvent && ev.Digest != [16]byte{} && !ev.At.Before(since) {
-					verdicts[ev.Digest] = ev
+					verdicts[ev.Digest] = answered{ev.At.UnixMicro(), ev.Account, ev.Token, ev.Verdict, ev.Reason}
 				}
 			}
 			from = r.last() + 1
