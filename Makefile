@@ -31,7 +31,7 @@ setup:
 test: setup
 	SEKISHO_REAL=1 go test -race -timeout 8m $(units)
 	SEKISHO_REAL=1 go test -timeout 8m ./e2e
-	if [ -f bench/go.mod ]; then cd bench && go vet ./... && go test -timeout 4m ./...; fi
+	if [ -f bench/go.mod ]; then cd bench && go vet ./... && SEKISHO_REAL=1 go test -timeout 4m ./...; fi
 
 proof: setup
 	@if [ -n "$(SHARD)" ]; then $(MAKE) proof-$(SHARD); else $(MAKE) proof-unit proof-e2e proof-kills proof-fuzz; fi

@@ -686,7 +686,7 @@ func TestFlood(t *testing.T) {
 		if got := h.send(l); got.Verdict != authn.Reject || !got.Delayed {
 			t.Fatalf("attempt %d: %+v", i, got)
 		}
-		copy(name, "XXX") // the caller takes its octets back
+		copy(name, "---") // the caller takes its octets back
 	}
 	// Wrong in both factors of somebody who exists: decided under the lock, gathered all the same.
 	for range 100 {

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"sekisho/bench/internal/realpart"
 	"sekisho/bench/internal/report"
 )
 
@@ -149,7 +150,7 @@ func TestLeftOut(t *testing.T) {
 // The whole way with servers of this module: build, prepare, start, first login, load, stop, table.
 func TestCompare(t *testing.T) {
 	if _, err := exec.LookPath("go"); err != nil {
-		t.Skip("LEFT OUT: no go command")
+		realpart.LeaveOut(t, "there is no go command")
 	}
 	if testing.Short() {
 		t.Skip("LEFT OUT: it builds programs and sends logins for seconds")
