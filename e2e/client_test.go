@@ -22,8 +22,7 @@ type nas struct {
 	station string
 	retry   time.Duration // before the same octets are sent again
 	tries   int
-	conn    net.Conn // kept from request to request with identifiers in turn; nil: a port of its own for each request
-	next    byte     // identifier on conn
+	conn    net.Conn      // kept from request to request; nil: a port of its own for each request
 }
 
 // answer is what came back for one request.
