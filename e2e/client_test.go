@@ -22,7 +22,7 @@ type nas struct {
 	station string
 	retry   time.Duration // before the same octets are sent again
 	tries   int
-	conn    net.Conn      // kept from request to request; nil: a port of its own for each request
+	conn    net.Conn // kept from request to request; nil: a port of its own for each request
 }
 
 // answer is what came back for one request.
