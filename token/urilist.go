@@ -26,7 +26,7 @@ func (c *csvReader) uriRow(line []byte) (*Row, error) {
 	}
 	row := &Row{Line: c.line, Token: u.Token, Seed: u.Seed, User: u.User}
 	if u.User == "" {
-		err = c.fault("", errors.New("its label names no account, so nobody would get the token; want otpauth://totp/Issuer:user?..."))
+		err = c.fault("", errors.New("its label names no account, so nobody would get the token; want the form otpauth://totp/Issuer:user?secret=KEY"))
 	} else {
 		err = c.once(row)
 	}
