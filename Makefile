@@ -14,7 +14,8 @@ version := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 golangci := v2.15.0
 govulncheck := v1.9.0
 
-# The packages whose tests run in one process; e2e drives the built program and gains nothing from the race detector.
+# The packages whose tests run in one process; e2e drives the built program and gains nothing from the race detector. What
+# builds programs by itself runs with -count 1: go's cache of results does not see what they are built from.
 units = $$(go list ./... | grep -v '/e2e$$')
 
 .PHONY: build demo setup test proof proof-unit proof-e2e proof-kills proof-fuzz lint bench soak clean
@@ -30,8 +31,8 @@ setup:
 
 test: setup
 	SEKISHO_REAL=1 go test -race -timeout 8m $(units)
-	SEKISHO_REAL=1 go test -timeout 8m ./e2e
-	if [ -f bench/go.mod ]; then cd bench && go vet ./... && SEKISHO_REAL=1 go test -timeout 4m ./...; fi
+	SEKISHO_REAL=1 go test -count 1 -timeout 8m ./e2e
+	if [ -f bench/go.mod ]; then cd bench && go vet ./... && SEKISHO_REAL=1 go test -count 1 -timeout 4m ./...; fi
 
 proof: setup
 	@if [ -n "$(SHARD)" ]; then $(MAKE) proof-$(SHARD); else $(MAKE) proof-unit proof-e2e proof-kills proof-fuzz; fi
@@ -40,10 +41,10 @@ proof-unit:
 	SEKISHO_REAL=1 SEKISHO_PROOF=1 go test -timeout 9m $(units)
 
 proof-e2e:
-	SEKISHO_REAL=1 SEKISHO_PROOF=1 go test -timeout 9m -skip '^TestKill$$' ./e2e
+	SEKISHO_REAL=1 SEKISHO_PROOF=1 go test -count 1 -timeout 9m -skip '^TestKill$$' ./e2e
 
 proof-kills:
-	SEKISHO_REAL=1 SEKISHO_PROOF=1 go test -timeout 9m -run '^TestKill$$' ./e2e
+	SEKISHO_REAL=1 SEKISHO_PROOF=1 go test -count 1 -timeout 9m -run '^TestKill$$' ./e2e
 
 proof-fuzz:
 	scripts/fuzz.sh 10s
