@@ -180,7 +180,10 @@ func decodeCore(core []byte, ev *authn.Event) (sum []byte, err error) {
 		ev.Act, ev.Actor, ev.Detail = r.text(), r.text(), r.text()
 	}
 	if flags&hasCount != 0 {
-		ev.Count = uint32(r.upTo(math.MaxUint32))
+		// One event stands for itself and is written without the field: each event has exactly one form.
+		if ev.Count = uint32(r.upTo(math.MaxUint32)); ev.Count < 2 {
+			return nil, fmt.Errorf("%w: an event that stands for %d events", errCodec, ev.Count)
+		}
 	}
 	return sum, r.end()
 }
