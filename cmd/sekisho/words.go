@@ -8,6 +8,8 @@ const (
 	wordKeyMade       = "The key is in %s. Keep a copy in a safe place apart from this machine: without it no token in the store can be used."
 	wordEnrolled      = "Token %s of %s waits for its first code. Read the picture with the app, or type the key:\n\n  %s\n\n" +
 		"Nobody can show this key again. Then: sekisho token confirm %s CODE\n"
+	wordMoved = "%d clients and %d users were taken, %d lines were not; they are named above.\n" +
+		"Read the files in %s, move freeradius.yaml to conf.d, then: sekisho check-config\n"
 	wordNoTokens  = "There are no tokens; 'sekisho token import FILE' brings some in."
 	wordNoClients = "The configuration names no gateways; add them under radius.clients."
 	wordNoLogins  = "There are no such logins."
