@@ -108,7 +108,7 @@ func (s *Server) importMany(ctx context.Context, act authn.Act, incoming []authn
 func (s *Server) askAll(ctx context.Context, file []byte) (map[string]person, error) {
 	people := map[string]person{}
 	var down error
-	_ = token.ReadTokens(bytes.NewReader(file), func(row token.Row) error {
+	_ = token.ReadTokens(bytes.NewReader(file), token.ReadOptions{}, func(row token.Row) error {
 		if _, known := people[row.User]; row.User == "" || known {
 			return nil
 		}
@@ -126,7 +126,7 @@ func (s *Server) askAll(ctx context.Context, file []byte) (map[string]person, er
 // readSeeds reads a file to its end and seals every seed on the way. places lists what is wrong with it.
 func (s *Server) readSeeds(ctx context.Context, r io.Reader, people map[string]person) (incoming []authn.Incoming, places []Place, err error) {
 	owners := map[string]*authn.Owner{} // by person, so that two spellings of a new person make one account
-	err = token.ReadTokens(r, func(row token.Row) error {
+	err = token.ReadTokens(r, token.ReadOptions{}, func(row token.Row) error {
 		t := row.Token
 		t.ID = token.NewID()
 		if err := s.seal(&t, row.Seed); err != nil {

@@ -4,139 +4,49 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
-	"time"
 	"unicode"
 	"unicode/utf8"
 )
 
-const (
-	maxLine   = 4096 // octets of a line, its end included
-	maxFaults = 20   // reported at once; whoever mends a file wants more than the first
-)
+const maxLine = 4096 // octets of a line, its end included
 
-// Row is one token of an import file.
-type Row struct {
-	Line  int   // 1 is the first line of the file
-	Token Token // in stock, without ID, seal or fingerprint
-	Seed  Seed  // holds only until the function that got the row returns; then it is cleared
-	User  string
-}
-
-// RowError is a fault in an import file and names its place.
-type RowError struct {
-	Line   int
-	Column string // its name in the header; empty where the whole line is at fault
-	Err    error
-}
-
-// Error gives the place, the fault and what to do.
-func (e *RowError) Error() string {
-	if e.Column == "" {
-		return fmt.Sprintf("line %d: %v", e.Line, e.Err)
-	}
-	return fmt.Sprintf("line %d, column %s: %v", e.Line, e.Column, e.Err)
-}
-
-// Unwrap gives the fault.
-func (e *RowError) Unwrap() error { return e.Err }
-
-// ReadTokens reads tokens from UTF-8 text, with or without byte order mark, and calls each for one row after the other,
-// however long the file is. The text is comma-separated (RFC 4180), or it has one otpauth URI a line: then the account of
-// the URI's label is the user who gets the token, and the token is software without a serial.
-//
-// In comma-separated text the first line names the columns, in any order and any case. One of secret_hex, secret_base32, secret_base64 has to be
-// there. What a row leaves out is empty or its default:
-//
-//	serial         as engraved; unique in the file
-//	credential_id  OATH token identifier; unique in the file
-//	secret_...     16 to 128 octets; unique in the file
-//	mode           totp (default) or hotp
-//	hash           SHA1 (default), SHA256, SHA512
-//	digits         6 (default) to 8
-//	period         seconds, 10 to 120, 30 by default; hotp has none
-//	counter        hotp: the counter of the next code, 0 by default; totp has none
-//	start, expiry  RFC 3339, as 2026-11-22T09:00:00+09:00
-//	form           hardware (default for rows with a serial) or software
-//	user           who gets the token, as they type their name
-//
-// Nothing of a file with a fault may be kept: a row handed to each may stand before the fault. So the caller collects the
-// rows, or writes them where they can be undone, until ReadTokens returns nil. After a fault each is called no more, and the
-// rest of the file is read for further faults; the error joins up to 20 values of type [*RowError]. An error of each
-// ends the reading.
-func ReadTokens(r io.Reader, each func(Row) error) error {
-	c := &csvReader{in: bufio.NewReaderSize(r, maxLine), serials: map[string]int{}, credentials: map[string]int{}, secrets: map[[16]byte]int{}}
-	read := c.row
-	if c.holdsURIs() {
-		read = c.uriRow
-	} else if err := c.header(); err != nil {
-		return fmt.Errorf("reading the CSV file: %w", err)
-	}
-	var faults []error
-	rows := 0
-	for len(faults) < maxFaults {
-		line, err := c.next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			faults = append(faults, err)
-			break
-		}
-		row, err := read(line)
-		if err != nil {
-			faults = append(faults, err)
-			continue
-		}
-		if row == nil {
-			continue
-		}
-		rows++
-		if len(faults) == 0 {
-			err = each(*row)
-		}
-		clear(row.Seed)
-		if err != nil {
-			return fmt.Errorf("reading the tokens: %w", c.fault("", err))
-		}
-	}
-	switch {
-	case len(faults) == maxFaults:
-		faults = append(faults, errors.New("the lines after these faults were not looked at"))
-	case len(faults) == 0 && rows == 0:
-		faults = append(faults, errors.New("it has a header and no rows"))
-	}
-	if len(faults) > 0 {
-		return fmt.Errorf("reading the tokens: %w", errors.Join(faults...))
-	}
-	return nil
-}
-
-// csvReader reads line by line, so that an open quote cannot swallow the rest of a file, and knows again what must not
-// come twice.
+// csvReader reads line by line, so that an open quote cannot swallow the rest of a file.
 type csvReader struct {
 	in      *bufio.Reader
+	options *ReadOptions
 	line    int
 	columns []string
 	fields  [][]byte // of the current line
-
-	serials, credentials map[string]int // to their lines; capitals and small letters are the same
-	secrets              map[[16]byte]int
 }
 
-func (c *csvReader) fault(column string, err error) error { return &RowError{c.line, column, err} }
+func (c *csvReader) fault(column string, err error) error {
+	return &RowError{Line: c.line, Column: column, Err: err}
+}
 
-// next gives the next line without its end; it holds until the next call. At the end of the file it gives io.EOF.
-func (c *csvReader) next() ([]byte, error) {
+// next gives the next token; blank lines are passed over.
+func (c *csvReader) next() (*Row, error) {
+	for {
+		line, err := c.nextLine()
+		if err != nil {
+			return nil, err
+		}
+		if row, err := c.row(line); row != nil || err != nil {
+			return row, err
+		}
+	}
+}
+
+// nextLine gives the next line without its end; it holds until the next call. At the end of the file it gives io.EOF.
+func (c *csvReader) nextLine() ([]byte, error) {
 	c.line++
 	line, err := c.in.ReadSlice('\n')
 	switch {
 	case errors.Is(err, bufio.ErrBufferFull):
-		return nil, c.fault("", fmt.Errorf("it is longer than %d octets; want one token a line, and line ends as Unix or Windows write them", maxLine))
+		return nil, endError{c.fault("", fmt.Errorf("it is longer than %d octets; want one token a line, and line ends as Unix or Windows write them", maxLine))}
 	case errors.Is(err, io.EOF) && len(line) > 0: // the last line needs no end
 	case err != nil:
 		return nil, err
@@ -149,7 +59,7 @@ func (c *csvReader) next() ([]byte, error) {
 }
 
 func (c *csvReader) header() error {
-	line, err := c.next()
+	line, err := c.nextLine()
 	if errors.Is(err, io.EOF) {
 		return errors.New("it is empty; want a header line that names the columns")
 	}
@@ -253,7 +163,7 @@ func (c *csvReader) fill(row *Row) error {
 		if len(c.fields[i]) == 0 {
 			continue
 		}
-		if err := columns[name](row, c.fields[i]); err != nil {
+		if err := columns[name](row, c.fields[i], c.options); err != nil {
 			return c.fault(name, err)
 		}
 	}
@@ -283,63 +193,56 @@ func (c *csvReader) fill(row *Row) error {
 	if err := t.Check(); err != nil {
 		return c.fault("", err)
 	}
-	return c.once(row)
-}
-
-// once refuses what stands in the file twice. The two rows of a shared token are one row here and a second assignment
-// later.
-func (c *csvReader) once(row *Row) error {
-	sum := sha256.Sum256(bytes.TrimRight(row.Seed, "\x00")) // see Keys.Fingerprint
-	seed := [16]byte(sum[:])
-	serial, credential := strings.ToUpper(row.Token.Serial), strings.ToUpper(row.Token.CredentialID)
-	switch {
-	case serial != "" && c.serials[serial] != 0:
-		return c.fault("serial", fmt.Errorf("line %d has the same one; keep one of the two rows", c.serials[serial]))
-	case credential != "" && c.credentials[credential] != 0:
-		return c.fault("credential_id", fmt.Errorf("line %d has the same one; keep one of the two rows", c.credentials[credential]))
-	case c.secrets[seed] != 0:
-		return c.fault("", fmt.Errorf("line %d has the same secret, so both show the same codes; keep one of the two rows", c.secrets[seed]))
-	}
-	if serial != "" {
-		c.serials[serial] = c.line
-	}
-	if credential != "" {
-		c.credentials[credential] = c.line
-	}
-	c.secrets[seed] = c.line
 	return nil
 }
 
 const columnNames = "serial, credential_id, secret_hex, secret_base32, secret_base64, mode, hash, digits, period, counter, start, expiry, form, user"
 
 // columns says what the text of a column does to a row; empty texts never get here.
-var columns = map[string]func(*Row, []byte) error{
-	"serial":        func(r *Row, v []byte) error { r.Token.Serial = string(v); return nil },
-	"credential_id": func(r *Row, v []byte) error { r.Token.CredentialID = string(v); return nil },
+var columns = map[string]func(*Row, []byte, *ReadOptions) error{
+	"serial":        func(r *Row, v []byte, _ *ReadOptions) error { r.Token.Serial = string(v); return nil },
+	"credential_id": func(r *Row, v []byte, _ *ReadOptions) error { r.Token.CredentialID = string(v); return nil },
 	"secret_hex":    secretColumn(decodeHex),
 	"secret_base32": secretColumn(decodeBase32),
 	"secret_base64": secretColumn(decodeBase64),
-	"mode":          func(r *Row, v []byte) (err error) { r.Token.Mode, err = parseMode(string(v)); return err },
-	"hash":          func(r *Row, v []byte) (err error) { r.Token.Hash, err = parseHash(string(v)); return err },
-	"digits": func(r *Row, v []byte) error {
+	"mode": func(r *Row, v []byte, _ *ReadOptions) (err error) {
+		r.Token.Mode, err = parseMode(string(v))
+		return err
+	},
+	"hash": func(r *Row, v []byte, _ *ReadOptions) (err error) {
+		r.Token.Hash, err = parseHash(string(v))
+		return err
+	},
+	"digits": func(r *Row, v []byte, _ *ReadOptions) error {
 		n, err := parseNumber(string(v), MinDigits, MaxDigits)
 		r.Token.Digits = uint8(n)
 		return err
 	},
-	"period": func(r *Row, v []byte) error {
+	"period": func(r *Row, v []byte, _ *ReadOptions) error {
 		n, err := parseNumber(string(v), MinPeriod, MaxPeriod)
 		r.Token.Period = uint16(n)
 		return err
 	},
-	"counter": func(r *Row, v []byte) error {
+	"counter": func(r *Row, v []byte, _ *ReadOptions) error {
 		n, err := parseNumber(string(v), 0, MaxCounter)
 		r.Token.Last = n - 1
 		return err
 	},
-	"start":  func(r *Row, v []byte) error { return setInstant(&r.Token.Start, v) },
-	"expiry": func(r *Row, v []byte) error { return setInstant(&r.Token.Expiry, v) },
-	"form":   func(r *Row, v []byte) (err error) { r.Token.Form, err = parseForm(string(v)); return err },
-	"user": func(r *Row, v []byte) error {
+	"start": func(r *Row, v []byte, o *ReadOptions) (err error) {
+		r.StartText = string(v)
+		r.Token.Start, err = o.parseInstant(r.StartText)
+		return err
+	},
+	"expiry": func(r *Row, v []byte, o *ReadOptions) (err error) {
+		r.ExpiryText = string(v)
+		r.Token.Expiry, err = o.parseInstant(r.ExpiryText)
+		return err
+	},
+	"form": func(r *Row, v []byte, _ *ReadOptions) (err error) {
+		r.Token.Form, err = parseForm(string(v))
+		return err
+	},
+	"user": func(r *Row, v []byte, _ *ReadOptions) error {
 		r.User = string(v)
 		if len(v) > maxLabel || bytes.ContainsFunc(v, unicode.IsControl) {
 			return fmt.Errorf("want at most %d octets without control characters", maxLabel)
@@ -348,18 +251,9 @@ var columns = map[string]func(*Row, []byte) error{
 	},
 }
 
-func secretColumn(decode func([]byte) (Seed, error)) func(*Row, []byte) error {
-	return func(r *Row, v []byte) (err error) {
+func secretColumn(decode func([]byte) (Seed, error)) func(*Row, []byte, *ReadOptions) error {
+	return func(r *Row, v []byte, _ *ReadOptions) (err error) {
 		r.Seed, err = decodeSecret(v, decode)
 		return err
 	}
-}
-
-func setInstant(to *int64, text []byte) error {
-	at, err := time.Parse(time.RFC3339, string(text))
-	if err != nil || at.Unix() <= 0 {
-		return fmt.Errorf("%s: want an instant after 1970 such as 2026-11-22T09:00:00+09:00", shown(string(text)))
-	}
-	*to = at.Unix()
-	return nil
 }

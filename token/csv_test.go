@@ -16,7 +16,7 @@ import (
 // collect reads a file to its end and keeps copies of the seeds.
 func collect(text string) ([]Row, error) {
 	var rows []Row
-	err := ReadTokens(strings.NewReader(text), func(r Row) error {
+	err := ReadTokens(strings.NewReader(text), ReadOptions{}, func(r Row) error {
 		r.Seed = bytes.Clone(r.Seed)
 		rows = append(rows, r)
 		return nil
@@ -38,12 +38,13 @@ func TestReadTokens(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []Row{
-		{2, Token{Serial: "HW-1", CredentialID: "ABCD00000001", Form: Hardware, Mode: HOTP, Hash: SHA256, Digits: 8, State: InStock,
-			Start: 1767225600, Expiry: 1798761600, Last: 16}, Seed("12345678901234567890"), "erin"},
-		{5, Token{Serial: `HW,"2"`, Form: Hardware, Mode: TOTP, Hash: SHA1, Digits: 6, Period: 60, State: InStock, Last: NoStep},
-			Seed("A2345678901234567890"), "花子"},
-		{6, Token{Form: Software, Mode: TOTP, Hash: SHA512, Digits: 7, Period: 120, State: InStock, Last: NoStep},
-			Seed("B2345678901234567890"), "frank"},
+		{Line: 2, Token: Token{Serial: "HW-1", CredentialID: "ABCD00000001", Form: Hardware, Mode: HOTP, Hash: SHA256, Digits: 8, State: InStock,
+			Start: 1767225600, Expiry: 1798761600, Last: 16}, Seed: Seed("12345678901234567890"), User: "erin",
+			StartText: "2026-01-01T00:00:00Z", ExpiryText: "2027-01-01T09:00:00+09:00"},
+		{Line: 5, Token: Token{Serial: `HW,"2"`, Form: Hardware, Mode: TOTP, Hash: SHA1, Digits: 6, Period: 60, State: InStock, Last: NoStep},
+			Seed: Seed("A2345678901234567890"), User: "花子"},
+		{Line: 6, Token: Token{Form: Software, Mode: TOTP, Hash: SHA512, Digits: 7, Period: 120, State: InStock, Last: NoStep},
+			Seed: Seed("B2345678901234567890"), User: "frank"},
 	}
 	if diff := cmp.Diff(want, rows, cmp.Transformer("octets", func(s Seed) string { return string(s) })); diff != "" {
 		t.Error(diff)
@@ -55,7 +56,7 @@ func TestReadTokens(t *testing.T) {
 	}
 	// One octet at a time gives the same.
 	n := 0
-	if err := ReadTokens(iotest.OneByteReader(strings.NewReader(text)), func(Row) error { n++; return nil }); err != nil || n != 3 {
+	if err := ReadTokens(iotest.OneByteReader(strings.NewReader(text)), ReadOptions{}, func(Row) error { n++; return nil }); err != nil || n != 3 {
 		t.Errorf("%d rows, %v", n, err)
 	}
 }
@@ -78,7 +79,7 @@ func TestReadTokensSecrets(t *testing.T) {
 func TestReadTokensFaults(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
 		{"empty", "", "it is empty"},
-		{"header only", "user,secret_hex\n", "no rows"},
+		{"header only", "user,secret_hex\n", "holds no token"},
 		{"no secret column", "user,serial\n", "line 1: want exactly one of the columns secret_hex"},
 		{"two secret columns", "user,secret_hex,secret_base32\n", "line 1: want exactly one"},
 		{"unknown column", "user,secret_hex,pin\n", `line 1: "pin" is not a column`},
@@ -112,10 +113,10 @@ func TestReadTokensFaults(t *testing.T) {
 		{"counter of totp", "user,secret_hex,counter\nbob," + hex20 + ",5\n", "column counter: a time-based token has none"},
 		{"counter", "user,secret_hex,mode,counter\nbob," + hex20 + ",hotp,-1\n", `column counter: "-1"`},
 		{"large counter", "user,secret_hex,mode,counter\nbob," + hex20 + ",hotp,99999999999999999999\n", "column counter: a text of 20 characters"},
-		{"date without zone", "user,secret_hex,expiry\nbob," + hex20 + ",2027-01-01\n", `column expiry: "2027-01-01": want an instant`},
+		{"no date", "user,secret_hex,expiry\nbob," + hex20 + ",soon\n", `column expiry: "soon": want an instant`},
 		{"expiry before start", "user,secret_hex,start,expiry\nbob," + hex20 + ",2027-01-01T00:00:00Z,2026-01-01T00:00:00Z\n", "line 2: expiry 2026-01-01T00:00:00Z is not after"},
 		{"base64 damaged at its end", "user,secret_base64\nbob,MTIzNDU2Nzg5MDEyMzQ1Njc4OTB=\n", "not base64"},
-		{"date of an empty clock", "user,secret_hex,expiry\nbob," + hex20 + ",1970-01-01T00:00:00Z\n", "column expiry: a text of 20 characters: want an instant after 1970"},
+		{"date of an empty clock", "user,secret_hex,expiry\nbob," + hex20 + ",1970-01-01T00:00:00Z\n", "column expiry: want an instant after 1970"},
 		{"form", "user,secret_hex,form\nbob," + hex20 + ",card\n", `column form: "card"`},
 		{"hardware without serial", "user,secret_hex,form\nbob," + hex20 + ",hardware\n", "column serial: a hardware token needs"},
 		{"nobody's", "user,secret_hex\n ," + hex20 + "\n", "neither serial nor user"},
@@ -163,17 +164,17 @@ func TestReadTokensStops(t *testing.T) {
 	text := "user,secret_hex\nb," + hex20 + "\nc," + hex20b + "\n"
 	full := errors.New("the store is full")
 	calls := 0
-	err := ReadTokens(strings.NewReader(text), func(Row) error { calls++; return full })
+	err := ReadTokens(strings.NewReader(text), ReadOptions{}, func(Row) error { calls++; return full })
 	if !errors.Is(err, full) || calls != 1 || !strings.Contains(err.Error(), "line 2") {
 		t.Errorf("%d calls, %v", calls, err)
 	}
 	calls = 0
 	broken := io.MultiReader(strings.NewReader(text), iotest.ErrReader(io.ErrUnexpectedEOF))
-	if err := ReadTokens(broken, func(Row) error { calls++; return nil }); !errors.Is(err, io.ErrUnexpectedEOF) {
+	if err := ReadTokens(broken, ReadOptions{}, func(Row) error { calls++; return nil }); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("a broken upload: %v", err)
 	}
 	var kept Seed
-	if err := ReadTokens(strings.NewReader(text), func(r Row) error { kept = r.Seed; return nil }); err != nil {
+	if err := ReadTokens(strings.NewReader(text), ReadOptions{}, func(r Row) error { kept = r.Seed; return nil }); err != nil {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(kept, make([]byte, 20)) {
@@ -189,7 +190,7 @@ func TestReadTokensLongFile(t *testing.T) {
 		fmt.Fprintf(&text, "S%06d,user%06d,%040x\n", i, i, i+1)
 	}
 	start, n := time.Now(), 0
-	if err := ReadTokens(&text, func(Row) error { n++; return nil }); err != nil || n != rows {
+	if err := ReadTokens(&text, ReadOptions{}, func(Row) error { n++; return nil }); err != nil || n != rows {
 		t.Fatalf("%d rows, %v", n, err)
 	}
 	t.Logf("%d rows in %v", rows, time.Since(start).Round(time.Millisecond))
@@ -200,7 +201,7 @@ func FuzzReadTokens(f *testing.F) {
 	f.Add([]byte("\ufeffuser,secret_base32\r\n\"b\"\"ob\",GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ\r\n"))
 	f.Add([]byte("user,secret_base64,expiry\n,,\nx,MTIzNDU2Nzg5MDEyMzQ1Njc4OTA=,2027-01-01T00:00:00Z"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		_ = ReadTokens(bytes.NewReader(text), func(r Row) error {
+		_ = ReadTokens(bytes.NewReader(text), ReadOptions{}, func(r Row) error {
 			if err := r.Token.Check(); err != nil {
 				t.Errorf("line %d: a bad token was handed out: %v", r.Line, err)
 			}
@@ -210,4 +211,30 @@ func FuzzReadTokens(f *testing.F) {
 			return nil
 		})
 	})
+}
+
+func TestReadTokensGoesOnAfterBadRows(t *testing.T) {
+	text := "serial,secret_hex,digits\nA," + hex20 + ",6\nB," + hex20b + ",9\na,5" + hex20[1:] + ",6\nC,zz,6\nD," + hex20b + ",6\n"
+	var good []string
+	var bad []int
+	err := ReadTokens(strings.NewReader(text), ReadOptions{Bad: func(e *RowError) error {
+		bad = append(bad, e.Line)
+		if e.Line == 4 && e.Repeats != 2 {
+			t.Errorf("line 4 has the serial of line 2 and not of %d", e.Repeats)
+		}
+		return nil
+	}}, func(r Row) error { good = append(good, r.Token.Serial); return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"A", "D"}, good); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]int{3, 4, 5}, bad); diff != "" {
+		t.Error(diff)
+	}
+	enough := errors.New("enough")
+	if err := ReadTokens(strings.NewReader(text), ReadOptions{Bad: func(*RowError) error { return enough }}, func(Row) error { return nil }); !errors.Is(err, enough) {
+		t.Errorf("got %v, want the error of Bad", err)
+	}
 }

@@ -166,7 +166,7 @@ func TestSecretsStayInside(t *testing.T) {
 		"user,secret_hex,digits,period,counter,start,expiry,form\n\x01," + hx + "," + hx + ",,,,,\nx," + hx + ",,,,,," + hx + "\nx," + hx + ",,,," + hx + ",,",
 		"serial,secret_hex,form\n" + hx + hx + hx + "," + hx + ",",
 	} {
-		say(ReadTokens(strings.NewReader(text), func(Row) error { return nil }))
+		say(ReadTokens(strings.NewReader(text), ReadOptions{}, func(Row) error { return nil }))
 	}
 	for _, v := range []any{
 		canary, &canary, Row{Seed: canary}, &Row{Seed: canary}, URI{Seed: canary}, []Seed{canary}, map[string]Seed{"x": canary}, sealed, k,

@@ -9,7 +9,7 @@ func TestReadTokensFromURIs(t *testing.T) {
 	text := "\ufeff\r\notpauth://totp/Sekisho:alice?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=Sekisho\r\n\n" +
 		"OTPAUTH://hotp/bob?secret=MZXW6YTBMZXW6YTBMZXW6YTBMZXW6YTB&counter=7&digits=8\n"
 	var rows []Row
-	if err := ReadTokens(strings.NewReader(text), func(r Row) error { rows = append(rows, r); return nil }); err != nil {
+	if err := ReadTokens(strings.NewReader(text), ReadOptions{}, func(r Row) error { rows = append(rows, r); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	if len(rows) != 2 {
@@ -34,7 +34,7 @@ func TestReadTokensFromURIsFaults(t *testing.T) {
 		"not UTF-8": {good + "otpauth://totp/\xff?secret=MZXW6YTBMZXW6YTBMZXW6YTBMZXW6YTB\n", "line 2: it is not UTF-8"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := ReadTokens(strings.NewReader(c.text), func(Row) error { return nil })
+			err := ReadTokens(strings.NewReader(c.text), ReadOptions{}, func(Row) error { return nil })
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Fatalf("got %v, want %q in it", err, c.want)
 			}
