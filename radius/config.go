@@ -41,13 +41,15 @@ type ClientConfig struct {
 	// verified. Only a Message-Authenticator or accounting shows which one that is: a login without Message-Authenticator
 	// is always read with Secret, so for such a gateway change both ends at once.
 	NextSecret authn.Secret `yaml:"next_secret"`
-	// Profile is the kind of gateway and sets other defaults: generic, or ocserv (message_authenticator off, challenge
-	// plain, trust_station on, no Service-Type but Framed in answers, retry_after 10s). Default: generic.
+	// Profile is the kind of gateway: asa, ftd, ocserv, strongswan, openvpn, fortigate, paloalto, opnsense, mikrotik or
+	// generic. It sets other defaults, which `sekisho client show NAME` lists, and warns of settings that such a gateway
+	// cannot follow. Default: generic.
 	Profile string `yaml:"profile"`
 
 	// MessageAuthenticator says whether logins must carry one: required; ratchet (taken without until the first valid one
 	// came, from then on required for ever, over restarts; for a single address only); off, for gateways that cannot send
-	// it. Without it anybody on the path can forge requests. Default: required.
+	// it. Without it anybody on the path can forge requests. Default: by profile; generic and strongswan: required, openvpn:
+	// off, others: ratchet, or off for a client of several addresses.
 	MessageAuthenticator string `yaml:"message_authenticator"`
 	// LimitProxyState drops logins with Proxy-State and without Message-Authenticator, the form of the BlastRADIUS attack.
 	// Switch it off only for a proxy that sends no Message-Authenticator. Default: on.
@@ -63,11 +65,12 @@ type ClientConfig struct {
 	// none, it has not.
 	FirstFactor string `yaml:"first_factor"`
 	// TrustStation takes the gateway's Calling-Station-Id for the address where the person is, so that failures of
-	// strangers do not count against people at a place they are known from. Default: by profile, generic: off.
+	// strangers do not count against people at a place they are known from. Default: by profile; generic, paloalto and
+	// opnsense: off, others: on.
 	TrustStation *bool `yaml:"trust_station"`
 	// Challenge says whether the gateway can ask the person a second question: none, plain (asked after a right first
-	// factor) or blind (everybody is asked, so that nothing tells whether the first factor was right). Default: by profile,
-	// generic: none.
+	// factor) or blind (everybody is asked, so that nothing tells whether the first factor was right). Default: by profile;
+	// asa, ftd, ocserv, fortigate and paloalto: plain, others: none.
 	Challenge string `yaml:"challenge"`
 	// ChallengeTries is how many codes are asked for in one dialogue, 1 to 10. Default: 3.
 	ChallengeTries int `yaml:"challenge_tries"`
@@ -75,10 +78,11 @@ type ClientConfig struct {
 	Prompts string `yaml:"prompts"`
 
 	// RejectDelay is the least time from a request to its refusal, 100ms to 10s; it slows down guessing through the
-	// gateway. Default: 1s.
+	// gateway. Default: 1s, or two thirds of retry_after where that is less.
 	RejectDelay time.Duration `yaml:"reject_delay"`
 	// RetryAfter is when the gateway repeats an unanswered request, 100ms to 60s; refusals leave before it where they can.
-	// Default: by profile, generic: 3s.
+	// Default: by profile, as its guide sets the gateway; generic, paloalto and mikrotik: 3s, strongswan: 2s, fortigate: 5s,
+	// others: 10s.
 	RetryAfter time.Duration `yaml:"retry_after"`
 	// Deadline is how long after a request the gateway still takes an answer, 1s to 30s; nothing is answered later. Default: 8s.
 	Deadline time.Duration `yaml:"deadline"`
@@ -112,23 +116,10 @@ const (
 	defaultMaxInFlight = 4096
 	defaultTries       = 3
 	defaultRejectDelay = time.Second
+	leastRejectDelay   = 100 * time.Millisecond
 	defaultDeadline    = 8 * time.Second
 	shortSecret        = 12 // octets; up to here a secret is warned about
 )
-
-// profile is what a kind of gateway changes in the defaults.
-type profile struct {
-	messageAuth  string
-	challenge    string
-	trustStation bool
-	framedOnly   bool // Service-Type other than Framed fails its logins
-	retryAfter   time.Duration
-}
-
-var profiles = map[string]profile{
-	"generic": {messageAuth: "required", challenge: "none", retryAfter: 3 * time.Second},
-	"ocserv":  {messageAuth: "off", challenge: "plain", trustStation: true, framedOnly: true, retryAfter: 10 * time.Second},
-}
 
 // prompts are the questions by language; "both" is [authn.DefaultPrompts].
 var prompts = map[string]authn.Prompts{
@@ -241,10 +232,10 @@ func (s *settled) client(key string, c ClientConfig) *client {
 	if c.Name == "" {
 		s.fault(key+".name", "is empty", "name the gateway")
 	}
-	p, ok := profiles[orDefault(c.Profile, "generic")]
+	p, ok := profiles[orDefault(c.Profile, defaultProfile)]
 	if !ok {
-		s.fault(key+".profile", strconv.Quote(c.Profile)+" is not a profile", "choose generic or ocserv")
-		p = profiles["generic"]
+		s.fault(key+".profile", strconv.Quote(c.Profile)+" is not a profile", "choose "+profileNames())
+		p = profiles[defaultProfile]
 	}
 	cl := &client{
 		name:         c.Name,
@@ -264,6 +255,9 @@ func (s *settled) client(key string, c ClientConfig) *client {
 	if c.TrustStation != nil {
 		l.TrustStation = *c.TrustStation
 	}
+	if l.TrustStation && p.noStation {
+		s.warn(key+".trust_station", "a gateway of this profile does not tell where the person is", "leave it out")
+	}
 	switch c.FirstFactor {
 	case "", "none":
 	case "gateway":
@@ -275,6 +269,9 @@ func (s *settled) client(key string, c ClientConfig) *client {
 	case "none":
 	case "plain", "blind":
 		l.CanChallenge, l.Blind = true, mode == "blind"
+		if p.noChallenge {
+			s.warn(key+".challenge", "a gateway of this profile takes the question for a refusal", "choose none, and code: joined in its policies")
+		}
 	default:
 		s.fault(key+".challenge", strconv.Quote(mode)+" is not known", "choose none, plain or blind")
 	}
@@ -284,8 +281,9 @@ func (s *settled) client(key string, c ClientConfig) *client {
 	if l.Prompts, ok = prompts[orDefault(c.Prompts, "both")]; !ok {
 		s.fault(key+".prompts", strconv.Quote(c.Prompts)+" is not a language here", "choose ja, en or both")
 	}
-	l.RejectDelay = s.duration(key+".reject_delay", c.RejectDelay, defaultRejectDelay, 100*time.Millisecond, 10*time.Second)
 	l.RetryAfter = s.duration(key+".retry_after", c.RetryAfter, p.retryAfter, 100*time.Millisecond, time.Minute)
+	usual := min(defaultRejectDelay, max(l.RetryAfter*2/3, leastRejectDelay))
+	l.RejectDelay = s.duration(key+".reject_delay", c.RejectDelay, usual, leastRejectDelay, 10*time.Second)
 	l.Deadline = s.duration(key+".deadline", c.Deadline, defaultDeadline, time.Second, 30*time.Second)
 	if l.RejectDelay >= l.Deadline {
 		s.fault(key+".reject_delay", "is not below the deadline, so no refusal would ever be answered", "lower it, or raise deadline")
@@ -343,15 +341,33 @@ func (s *settled) addresses(key string, texts []string) []netip.Prefix {
 	return all
 }
 
-func (s *settled) messageAuth(key string, c ClientConfig, p profile, cl *client) {
-	switch mode := orDefault(c.MessageAuthenticator, p.messageAuth); mode {
+// messageAuthMode is the client's policy for Message-Authenticator as a word of the config. A profile's ratchet needs
+// one address to be kept for; a client of several is taken without.
+func (c *ClientConfig) messageAuthMode(p *profile, prefixes []netip.Prefix) string {
+	switch {
+	case c.MessageAuthenticator != "":
+		return c.MessageAuthenticator
+	case p.messageAuth == "ratchet" && !oneAddress(prefixes):
+		return "off"
+	}
+	return p.messageAuth
+}
+
+func oneAddress(prefixes []netip.Prefix) bool { return len(prefixes) == 1 && prefixes[0].IsSingleIP() }
+
+func (s *settled) messageAuth(key string, c ClientConfig, p *profile, cl *client) {
+	switch mode := c.messageAuthMode(p, cl.prefixes); mode {
 	case "required":
 		cl.messageAuth = messageAuthRequired
+		if p.neverSendsMA {
+			s.warn(key+".message_authenticator", "is required, but a gateway of this profile never sends it: each of its logins is dropped",
+				"choose off, and keep the path between the two to yourself")
+		}
 	case "off":
 		cl.messageAuth = messageAuthOff
 	case "ratchet":
 		cl.messageAuth = messageAuthRatchet
-		if len(cl.prefixes) != 1 || !cl.prefixes[0].IsSingleIP() {
+		if !oneAddress(cl.prefixes) {
 			s.fault(key+".message_authenticator", "ratchet needs a client of exactly one address",
 				"give each gateway a client entry of its own, or choose required or off")
 		}

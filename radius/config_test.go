@@ -55,7 +55,7 @@ func TestConfig(t *testing.T) {
 	if len(s.clients[0].secrets) != 2 || s.clients[0].messageAuth != messageAuthRequired || !s.clients[0].limitProxies || !s.clients[0].status {
 		t.Error("fw1 is not as configured")
 	}
-	if oc := s.clients[1]; oc.messageAuth != messageAuthOff || !oc.limitProxies || oc.status || !oc.framedOnly {
+	if oc := s.clients[1]; oc.messageAuth != messageAuthRatchet || !oc.limitProxies || oc.status || !oc.framedOnly {
 		t.Error("ocserv is not as its profile says")
 	}
 	if s.maxInFlight != 4096 || s.acct[0] != ":1813" {
@@ -91,7 +91,7 @@ func TestConfigFaults(t *testing.T) {
 		{"host bits", "clients[0].addresses[0]", "bits set behind", false, func(_ *Config, cl *ClientConfig) { cl.Addresses = []string{"192.0.2.1/24"} }},
 		{"no secret", "clients[0].secret", "is missing", false, func(_ *Config, cl *ClientConfig) { cl.Secret = authn.Secret{} }},
 		{"short secret", "clients[0].secret", "12 octets", true, func(_ *Config, cl *ClientConfig) { cl.Secret = authn.NewSecret([]byte("123456789012")) }},
-		{"profile", "clients[0].profile", "not a profile", false, func(_ *Config, cl *ClientConfig) { cl.Profile = "asa" }},
+		{"profile", "clients[0].profile", "not a profile", false, func(_ *Config, cl *ClientConfig) { cl.Profile = "pix" }},
 		{"mode", "clients[0].message_authenticator", "not known", false, func(_ *Config, cl *ClientConfig) { cl.MessageAuthenticator = "yes" }},
 		{"ratchet for a prefix", "clients[0].message_authenticator", "exactly one address", false, func(_ *Config, cl *ClientConfig) {
 			cl.MessageAuthenticator, cl.Addresses = "ratchet", []string{"192.0.2.0/24"}

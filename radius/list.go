@@ -15,8 +15,8 @@ func (c Config) List() []ClientInfo {
 	s := c.settle()
 	all := make([]ClientInfo, len(s.clients))
 	for i, cl := range s.clients {
-		p := orDefault(c.Clients[i].Profile, "generic")
-		all[i] = ClientInfo{Login: cl.login, Profile: p, MessageAuthenticator: orDefault(c.Clients[i].MessageAuthenticator, profiles[p].messageAuth)}
+		p := orDefault(c.Clients[i].Profile, defaultProfile)
+		all[i] = ClientInfo{Login: cl.login, Profile: p, MessageAuthenticator: c.Clients[i].messageAuthMode(profiles[p], cl.prefixes)}
 		for _, prefix := range cl.prefixes {
 			address := prefix.String()
 			if prefix.IsSingleIP() {
