@@ -219,7 +219,7 @@ var profiles = map[string]*profile{
 			"ask a second question (vendor)",
 			"wait: 300 ms unless set, which no directory keeps (unconfirmed)",
 		},
-		repeat: "after its timeout, how often and how is unconfirmed",
+		repeat: "after its timeout; how often, and whether with the same octets, is not known (unconfirmed)",
 
 		messageAuth: "ratchet", challenge: "none", noChallenge: true, trustStation: true, retryAfter: 3 * time.Second,
 		vendors:      []string{"Mikrotik"},
