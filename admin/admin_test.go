@@ -252,8 +252,8 @@ func (deadDirectory) Lookup(context.Context, []byte) (*authn.User, error) {
 func (deadDirectory) Authenticate(context.Context, *authn.User, authn.Secret) (authn.BindResult, error) {
 	return authn.BindResult{}, errors.New("down")
 }
-func (deadDirectory) BindTime() time.Duration { return 0 }
-func (deadDirectory) FailureLimit() int       { return 0 }
+func (deadDirectory) BindTime() time.Duration     { return 0 }
+func (deadDirectory) FailureLimit() authn.Lockout { return authn.Lockout{} }
 
 func as(p Peer, method, path, body string) *http.Request {
 	r := httptest.NewRequest(method, path, strings.NewReader(body))

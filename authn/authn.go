@@ -159,6 +159,14 @@ type Directory interface {
 	Authenticate(ctx context.Context, u *User, password Secret) (BindResult, error)
 	// BindTime is the p99 of binds over the last 10 minutes; refusals wait for it (S20).
 	BindTime() time.Duration
-	// FailureLimit is how many wrong passwords within 30 min the directory allows before it locks a user; 0: no lock.
-	FailureLimit() int
+	// FailureLimit is when the directory locks a user; zero: never.
+	FailureLimit() Lockout
+}
+
+// Lockout is when a directory locks a user out (S3).
+type Lockout struct {
+	Wrong int // passwords before the lock; 0: no lock
+	// Window is how long after the last wrong password the count goes on. Active Directory forgets all of them together
+	// when so long nothing wrong came, so a guesser who is slow enough reaches any threshold. 0: not known.
+	Window time.Duration
 }

@@ -7,7 +7,8 @@ import (
 )
 
 const (
-	budgetPeriod  = 30 * time.Minute
+	budgetPeriod  = 30 * time.Minute // at least
+	budgetLongest = 24 * time.Hour
 	refusedPeriod = 5 * time.Minute
 	budgetMargin  = 2 // binds left to the directory's own threshold
 	budgetUsers   = 50_000
@@ -65,7 +66,8 @@ type budget struct {
 	swept time.Time
 }
 
-// bindings are the binds of one user in the last 30 minutes.
+// bindings are the binds of one user. Wrong ones count until none came for 30 minutes, or for the directory's own window
+// where that is longer: a directory that counts from the last failure would add up what a sliding window lets through.
 type bindings struct {
 	flying   [3]int
 	wrong    [3][]time.Time
@@ -73,6 +75,7 @@ type bindings struct {
 	accepted uint64 // keyed hash of the password last accepted; 0: none
 	past     bool   // a bind past the budget is in flight
 	waiters  []chan struct{}
+	period   time.Duration // how long wrong binds count after the last one
 	touched  time.Time
 }
 
@@ -95,10 +98,10 @@ type answer struct {
 	signal chan struct{} // closed when a bind in flight has ended; set with SlotsFlying
 }
 
-// reserve takes a free slot, so that two attempts never share one, or says why there is none. threshold 0 means that the
+// reserve takes a free slot, so that two attempts never share one, or says why there is none. A zero lock means that the
 // directory locks nobody. The password last accepted may be asked past the budget, once at a time: were it changed in the
 // directory, the first refusal ends that.
-func (b *budget) reserve(user string, p purse, password uint64, threshold int, now time.Time) answer {
+func (b *budget) reserve(user string, p purse, password uint64, lock Lockout, now time.Time) answer {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	u := b.user(user, now)
@@ -107,10 +110,11 @@ func (b *budget) reserve(user string, p purse, password uint64, threshold int, n
 			return answer{stale: true}
 		}
 	}
-	limit := shares(threshold)[p]
-	if threshold == 0 {
+	limit := shares(lock.Wrong)[p]
+	if lock.Wrong == 0 {
 		limit = 1 << 30
 	}
+	u.period = min(max(budgetPeriod, lock.Window), budgetLongest)
 	u.expire(now)
 	taken := u.flying[p] + len(u.wrong[p])
 	last := password != 0 && password == u.accepted
@@ -128,7 +132,7 @@ func (b *budget) reserve(user string, p purse, password uint64, threshold int, n
 	return answer{slots: SlotsSpent}
 }
 
-// done gives a reserved slot back. A wrong password keeps it for 30 minutes; so does a bind that was sent and brought no
+// done gives a reserved slot back. A wrong password keeps it; so does a bind that was sent and brought no
 // answer. A right one clears the user's wrong binds, as the directory does with its own count; what was refused in the
 // last 5 minutes stays refused.
 func (b *budget) done(user string, s slot, password uint64, proof Proof, now time.Time) {
@@ -180,28 +184,30 @@ func (b *budget) user(user string, now time.Time) *bindings {
 			b.sweep(now)
 			b.swept = now
 		}
-		u = &bindings{}
+		u = &bindings{period: budgetPeriod}
 		b.users[user] = u
 	}
 	u.touched = now
 	return u
 }
 
-// sweep forgets users without a bind in the last 30 minutes.
+// sweep forgets users whose wrong binds are over.
 func (b *budget) sweep(now time.Time) {
 	for name, u := range b.users {
-		if now.Sub(u.touched) >= budgetPeriod && u.flying == [3]int{} {
+		if now.Sub(u.touched) >= u.period && u.flying == [3]int{} {
 			delete(b.users, name)
 		}
 	}
 }
 
 func (u *bindings) expire(now time.Time) {
-	for p := range u.wrong {
-		i := 0
-		for i < len(u.wrong[p]) && now.Sub(u.wrong[p][i]) >= budgetPeriod {
-			i++
+	var last time.Time
+	for _, wrong := range u.wrong {
+		if n := len(wrong); n > 0 && wrong[n-1].After(last) {
+			last = wrong[n-1]
 		}
-		u.wrong[p] = u.wrong[p][i:]
+	}
+	if now.Sub(last) >= u.period {
+		u.wrong = [3][]time.Time{}
 	}
 }

@@ -29,7 +29,7 @@ func TestBudget(t *testing.T) {
 	now := noon
 	var b budget
 	const ten = 10
-	take := func(p purse, password uint64) answer { return b.reserve("u", p, password, ten, now) }
+	take := func(p purse, password uint64) answer { return b.reserve("u", p, password, Lockout{Wrong: ten}, now) }
 
 	// Three for unknown sources, of which those in flight count as wrong.
 	var slots []slot
@@ -76,47 +76,86 @@ func TestBudget(t *testing.T) {
 	if got := take(purseUnknown, 20).slots; got != SlotFree {
 		t.Errorf("after 30 minutes: %v, want free", got)
 	}
-	if got := b.reserve("other", purseUnknown, 1, 2, now).slots; got != SlotsSpent {
+	if got := b.reserve("other", purseUnknown, 1, Lockout{Wrong: 2}, now).slots; got != SlotsSpent {
 		t.Errorf("a directory that locks at 2: %v, want nothing to be sent", got)
 	}
 	for i := range uint64(100) {
-		if got := b.reserve("free", purseUnknown, i, 0, now).slots; got != SlotFree {
+		if got := b.reserve("free", purseUnknown, i, Lockout{Wrong: 0}, now).slots; got != SlotFree {
 			t.Fatalf("a directory that locks nobody: %v", got)
 		}
 	}
 }
 
+// TestSlowGuesserReachesNoThreshold asks a directory that counts as Active Directory does: the count goes on until
+// nothing wrong came for a whole window. Three guesses in any half hour would add up there.
+func TestSlowGuesserReachesNoThreshold(t *testing.T) {
+	for _, window := range []time.Duration{0, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour} {
+		var b budget
+		lock := Lockout{Wrong: 10, Window: window}
+		count, most, sent := 0, 0, 0
+		var last time.Time
+		for at := noon; at.Before(noon.Add(48 * time.Hour)); at = at.Add(time.Minute) {
+			a := b.reserve("u", purse(sent%3), uint64(1000+sent), lock, at)
+			if a.slots != SlotFree {
+				sent += 1000 // the next purse, another password
+				continue
+			}
+			b.done("u", a.slot, uint64(1000+sent), Wrong, at)
+			if at.Sub(last) >= max(window, 30*time.Minute) {
+				count = 0
+			}
+			sent, last = sent+1, at
+			count++
+			most = max(most, count)
+		}
+		if most > lock.Wrong-budgetMargin || most < 3 {
+			t.Errorf("window %v: the directory counted up to %d", window, most)
+		}
+	}
+	var b budget
+	forever := Lockout{Wrong: 10, Window: 1000 * time.Hour}
+	for range 3 {
+		b.done("u", b.reserve("u", purseUnknown, 1, forever, noon).slot, 1, Open, noon)
+	}
+	if got := b.reserve("u", purseUnknown, 2, forever, noon.Add(budgetLongest-1)).slots; got != SlotsSpent {
+		t.Errorf("before the longest memory ends: %v", got)
+	}
+	if got := b.reserve("u", purseUnknown, 2, forever, noon.Add(budgetLongest)).slots; got != SlotFree {
+		t.Errorf("after it: %v", got)
+	}
+}
+
 func TestLastAcceptedPasswordPassesTheBudget(t *testing.T) {
 	var b budget
-	a := b.reserve("u", purseUnknown, 1, 5, noon)
+	a := b.reserve("u", purseUnknown, 1, Lockout{Wrong: 5}, noon)
 	b.done("u", a.slot, 1, Right, noon)
-	a = b.reserve("u", purseUnknown, 2, 5, noon)
+	a = b.reserve("u", purseUnknown, 2, Lockout{Wrong: 5}, noon)
 	b.done("u", a.slot, 2, Wrong, noon)
-	if got := b.reserve("u", purseUnknown, 3, 5, noon).slots; got != SlotsSpent {
+	if got := b.reserve("u", purseUnknown, 3, Lockout{Wrong: 5}, noon).slots; got != SlotsSpent {
 		t.Fatalf("after one wrong bind of one: %v", got)
 	}
-	past := b.reserve("u", purseUnknown, 1, 5, noon)
+	past := b.reserve("u", purseUnknown, 1, Lockout{Wrong: 5}, noon)
 	if past.slots != SlotFree {
 		t.Fatalf("the last accepted password: %v, want to be asked", past.slots)
 	}
 	// Once at a time: were it changed meanwhile, parallel logins would lock the user.
-	if got := b.reserve("u", purseUnknown, 1, 5, noon).slots; got != SlotsFlying {
+	if got := b.reserve("u", purseUnknown, 1, Lockout{Wrong: 5}, noon).slots; got != SlotsFlying {
 		t.Errorf("a second one past the budget: %v, want to wait", got)
 	}
 	b.done("u", past.slot, 1, Wrong, noon)
-	if a := b.reserve("u", purseUnknown, 1, 5, noon); !a.stale {
+	if a := b.reserve("u", purseUnknown, 1, Lockout{Wrong: 5}, noon); !a.stale {
 		t.Errorf("refused once, it goes on: %+v", a)
 	}
-	if got := b.reserve("u", purseUnknown, 1, 5, noon.Add(6*time.Minute)).slots; got != SlotsSpent {
+	if got := b.reserve("u", purseUnknown, 1, Lockout{Wrong: 5}, noon.Add(6*time.Minute)).slots; got != SlotsSpent {
 		t.Errorf("refused once, it passes the budget again: %v", got)
 	}
 	// A right one forgives the wrong ones, but what was refused stays refused for its five minutes.
-	a = b.reserve("u", purseKnown, 9, 5, noon)
+	a = b.reserve("u", purseKnown, 9, Lockout{Wrong: 5}, noon)
 	b.done("u", a.slot, 9, Right, noon)
-	if got := b.reserve("u", purseUnknown, 3, 5, noon).slots; got != SlotFree {
+	if got := b.reserve("u", purseUnknown, 3, Lockout{Wrong: 5}, noon).slots; got != SlotFree {
 		t.Errorf("after a right password: %v, want free", got)
 	}
-	if !b.reserve("u", purseUnknown, 2, 5, noon).stale {
+	if !b.reserve("u", purseUnknown, 2, Lockout{Wrong: 5}, noon).stale {
 		t.Error("after a right password a refused one is asked again")
 	}
 }
@@ -132,7 +171,7 @@ func TestBudgetInParallel(t *testing.T) {
 			for i := range 64 {
 				wg.Go(func() {
 					for {
-						a := b.reserve("u", purse(i%3), uint64(1000+i), threshold, time.Now())
+						a := b.reserve("u", purse(i%3), uint64(1000+i), Lockout{Wrong: threshold}, time.Now())
 						switch {
 						case a.slots == SlotsFlying:
 							<-a.signal
@@ -166,10 +205,10 @@ func TestBudgetForgets(t *testing.T) {
 		for k, n := 4, i; k < 10; k, n = k+1, n/10 {
 			name[k] = byte('0' + n%10)
 		}
-		a := b.reserve(string(name), purseUnknown, 1, 10, noon)
+		a := b.reserve(string(name), purseUnknown, 1, Lockout{Wrong: 10}, noon)
 		b.done(string(name), a.slot, 1, Wrong, noon)
 	}
-	b.reserve("late", purseUnknown, 1, 10, noon.Add(time.Hour))
+	b.reserve("late", purseUnknown, 1, Lockout{Wrong: 10}, noon.Add(time.Hour))
 	if len(b.users) != 1 {
 		t.Errorf("%d users are remembered an hour later", len(b.users))
 	}

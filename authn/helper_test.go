@@ -163,10 +163,10 @@ func (p *people) Authenticate(ctx context.Context, u *authn.User, password authn
 
 func (p *people) BindTime() time.Duration { return 0 }
 
-func (p *people) FailureLimit() int {
+func (p *people) FailureLimit() authn.Lockout {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.threshold
+	return authn.Lockout{Wrong: p.threshold}
 }
 
 func (p *people) set(f func(*people)) {

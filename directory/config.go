@@ -78,8 +78,11 @@ type LDAPConfig struct {
 
 	// FailureLimit is how many wrong passwords within 30 minutes the directory takes before it locks a user; Sekisho stays
 	// below it, so that strangers cannot lock people out (S3). -1: it never locks. Default: asked of the directory
-	// (pwdMaxFailure, lockoutThreshold); 5 where it does not tell.
+	// (pwdMaxFailure, lockoutThreshold, the password settings objects of Active Directory that can be read); 5 where it does not tell.
 	FailureLimit int `yaml:"failure_limit"`
+	// FailureWindow is how long after the last wrong password the directory counts on, 0 to 24h; only with failure_limit.
+	// Sekisho counts for 30m at least. Default: 30m.
+	FailureWindow time.Duration `yaml:"failure_window"`
 	// Cache is how long a user that was found is not looked up again, 1s to 300s: for so long a change of groups or a
 	// disabled account goes unnoticed by logins without a password. Default: 30s.
 	Cache time.Duration `yaml:"cache"`
@@ -228,6 +231,10 @@ func (c LDAPConfig) settle() (settled, Faults) {
 	inRange(&faults, "bind_connections", c.BindConnections, 1, 256)
 	inRange(&faults, "max_answer", c.MaxAnswer, 16<<10, 16<<20)
 	inRange(&faults, "failure_limit", c.FailureLimit, -1, 1000)
+	inRange(&faults, "failure_window", c.FailureWindow, 0, 24*time.Hour)
+	if c.FailureWindow != 0 && c.FailureLimit <= 0 {
+		faults.add("failure_window", "it needs failure_limit", "give both, or neither to have the directory asked")
+	}
 	inRange(&faults, "cache", c.Cache, time.Second, 300*time.Second)
 	return s, faults
 }

@@ -204,5 +204,5 @@ func (f *File) Authenticate(ctx context.Context, u *authn.User, password authn.S
 // BindTime is the 99th percentile of comparisons over the last 10 minutes, in steps of 250 ms upward (S20).
 func (f *File) BindTime() time.Duration { return f.times.p99(time.Now()) }
 
-// FailureLimit is 0: a file locks nobody.
-func (f *File) FailureLimit() int { return 0 }
+// FailureLimit is zero: a file locks nobody.
+func (f *File) FailureLimit() authn.Lockout { return authn.Lockout{} }

@@ -108,8 +108,8 @@ users:
 	if r, err := f.Authenticate(t.Context(), &authn.User{Directory: "local", ID: "gone"}, secret("x")); err != nil || r.OK {
 		t.Errorf("user who left the file: %+v %v", r, err)
 	}
-	if f.FailureLimit() != 0 || f.BindTime() < 250*time.Millisecond {
-		t.Errorf("%d %v", f.FailureLimit(), f.BindTime())
+	if f.FailureLimit() != (authn.Lockout{}) || f.BindTime() < 250*time.Millisecond {
+		t.Errorf("%v %v", f.FailureLimit(), f.BindTime())
 	}
 }
 

@@ -28,7 +28,7 @@ type LDAP struct {
 	flights  singleflight.Group
 	flying   atomic.Int32
 	times    bindTimes
-	limit    atomic.Int64 // what FailureLimit tells
+	limit    atomic.Pointer[authn.Lockout] // what FailureLimit tells
 	base     context.Context
 	stop     context.CancelFunc
 }
@@ -46,11 +46,9 @@ func OpenLDAP(name string, c LDAPConfig) (*LDAP, error) {
 	l.searches = newPool(s.SearchConnections, l.dialer.dialService)
 	l.binds = newPool(s.BindConnections, l.dialer.dialBind)
 	l.base, l.stop = context.WithCancel(context.Background())
-	switch {
-	case c.FailureLimit > 0:
-		l.limit.Store(int64(c.FailureLimit))
-	case c.FailureLimit == 0:
-		l.limit.Store(assumedFailureLimit)
+	l.limit.Store(&authn.Lockout{Wrong: max(0, c.FailureLimit), Window: c.FailureWindow})
+	if c.FailureLimit == 0 {
+		l.limit.Store(&authn.Lockout{Wrong: assumedFailureLimit})
 		go l.learnFailureLimit()
 	}
 	return l, nil
@@ -267,4 +265,4 @@ func (l *LDAP) bind(ctx context.Context, dn string, password authn.Secret) (auth
 func (l *LDAP) BindTime() time.Duration { return l.times.p99(time.Now()) }
 
 // FailureLimit is what the config says, else what the directory told, else 5. 0: the directory never locks.
-func (l *LDAP) FailureLimit() int { return int(l.limit.Load()) }
+func (l *LDAP) FailureLimit() authn.Lockout { return *l.limit.Load() }

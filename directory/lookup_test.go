@@ -188,10 +188,10 @@ func TestFailureLimitOfActiveDirectory(t *testing.T) {
 		l := openLDAP(t, config)
 		<-asked
 		deadline := time.Now().Add(slack)
-		for l.FailureLimit() != want && time.Now().Before(deadline) {
+		for l.FailureLimit().Wrong != want && time.Now().Before(deadline) {
 			time.Sleep(time.Millisecond)
 		}
-		if got := l.FailureLimit(); got != want {
+		if got := l.FailureLimit().Wrong; got != want {
 			t.Errorf("threshold %q: %d, want %d", threshold, got, want)
 		}
 	}

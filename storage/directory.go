@@ -82,5 +82,5 @@ func (d ownDirectory) Authenticate(context.Context, *authn.User, authn.Secret) (
 	return authn.BindResult{}, errors.New("directory " + d.name + " has no passwords: its policies need first_factor gateway, pin or none")
 }
 
-func (ownDirectory) BindTime() time.Duration { return 0 }
-func (ownDirectory) FailureLimit() int       { return 0 }
+func (ownDirectory) BindTime() time.Duration     { return 0 }
+func (ownDirectory) FailureLimit() authn.Lockout { return authn.Lockout{} }

@@ -256,7 +256,7 @@ func (s *service) watch(ctx context.Context) {
 			return
 		case <-tick.C:
 			s.clock.observe(s.log)
-			if now := s.directory.FailureLimit(); now != limit {
+			if now := s.directory.FailureLimit().Wrong; now != limit {
 				limit = now
 				if w := authn.LockoutWarning(now); w != "" && s.config.asksPasswords() {
 					s.log.Warn("the directory's lockout threshold is low", "warning", w)
