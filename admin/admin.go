@@ -145,7 +145,7 @@ type Clock interface {
 	Accept() (was bool)
 }
 
-// Server serves the API. All fields but NewUser are needed.
+// Server serves the API by one configuration. All fields but NewUser, Former and Stopping are needed.
 type Server struct {
 	Store     Store
 	Directory authn.Directory
@@ -159,8 +159,10 @@ type Server struct {
 	Health    func() Health
 	Now       func() time.Time
 	Log       *slog.Logger
+	Former    *Server         // whose place this one takes: acts of both take turns
+	Stopping  <-chan struct{} // closed when the service stops: whoever follows logins is let go
 
-	acts sync.Mutex // one act at a time: what it looked up stays true until it is decided
+	acts *sync.Mutex // one act at a time: what it looked up stays true until it is decided
 }
 
 // Health is the service's word on itself.
@@ -173,6 +175,10 @@ type Health struct {
 // Handler is the API with identity, refusal and panic handling around it. Requests have to come through a connection
 // that [Server.Serve] accepted.
 func (s *Server) Handler() http.Handler {
+	s.acts = new(sync.Mutex)
+	if s.Former != nil {
+		s.acts, s.Former = s.Former.acts, nil
+	}
 	mux := http.NewServeMux()
 	config := huma.DefaultConfig("Sekisho", "1")
 	config.OpenAPIPath = "/api/openapi"

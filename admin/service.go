@@ -118,7 +118,18 @@ func (s *Server) streamLogins(w http.ResponseWriter, r *http.Request, q *LoginQu
 	if out.Flush() != nil || after >= upTo && !follow {
 		return
 	}
-	for e, err := range s.Store.Follow(r.Context(), after) {
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	if s.Stopping != nil {
+		go func() {
+			select {
+			case <-s.Stopping:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
+	}
+	for e, err := range s.Store.Follow(ctx, after) {
 		if err != nil {
 			s.Log.Error("following events", "error", err)
 			return

@@ -20,7 +20,9 @@ type Keyring interface {
 	Derive(purpose string) [32]byte
 }
 
-// Authenticator answers logins. It is complete after one literal; Metrics and Clock may be nil, Epoch zero.
+// Authenticator answers logins by one configuration. It is complete after one literal; Metrics, Clock and Former may be
+// nil, Epoch zero. A login is answered by the Authenticator that it was given to, to its end; for another configuration a
+// new Authenticator goes on with the Former one's memory.
 type Authenticator struct {
 	Directory Directory
 	Store     Store
@@ -33,8 +35,16 @@ type Authenticator struct {
 	Log       *slog.Logger
 	Metrics   *Metrics
 	Batches   bool // the Store says when the answers of a commit are handed out: they carry Decision.Batched
+	// Former is the one whose place this takes: open dialogues, the bind budget and the counts of failures go on. It has
+	// the same Store, Keys and Epoch. It is let go of with the first login.
+	Former *Authenticator
 
-	once     sync.Once
+	once sync.Once
+	*memory
+}
+
+// memory is what logins leave behind for later ones, outside the store.
+type memory struct {
 	pinKey   [32]byte
 	states   states
 	kept     keeper
@@ -46,7 +56,12 @@ type Authenticator struct {
 
 func (a *Authenticator) start() {
 	a.once.Do(func() {
-		a.pinKey = a.Keys.Derive(PINPurpose)
+		if a.Former != nil {
+			a.Former.start()
+			a.memory, a.Former = a.Former.memory, nil
+			return
+		}
+		a.memory = &memory{pinKey: a.Keys.Derive(PINPurpose)}
 		a.states.derive, a.states.epoch = a.Keys.Derive, a.Epoch
 		a.lines.some = make(chan struct{}, 1)
 	})

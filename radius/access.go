@@ -129,7 +129,7 @@ func (r *request) start() {
 		r.decide(authn.Decision{Verdict: authn.Reject, Delayed: true})
 		return
 	}
-	r.server.Authenticator.Authenticate(&r.login, r.decide)
+	r.client.authenticator.Authenticate(&r.login, r.decide)
 }
 
 // fill makes the Login, or says why the request is refused without one. An attribute that bears the proof and has a
@@ -195,7 +195,7 @@ func (r *request) decide(d authn.Decision) {
 	}
 	late := r.arrived.Add(r.client.login.Deadline)
 	if d.Verdict == authn.Reject || d.Delayed {
-		at := slot(r.arrived, now, s.Authenticator.RejectDelay(&r.client.login))
+		at := slot(r.arrived, now, r.client.authenticator.RejectDelay(&r.client.login))
 		if at.After(late) {
 			// The entry stays without an answer, so that a repetition learns no more than silence either.
 			r.silent(faultLate)

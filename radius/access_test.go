@@ -395,7 +395,7 @@ func TestFairShare(t *testing.T) {
 	if n := len(r.auth.seen()); n != 42 {
 		t.Errorf("the calm client got %d places of 10", n-32)
 	}
-	if n := r.settled.clients[0].faults[faultOverload].Load(); n != 68 {
+	if n := r.settled.Load().clients[0].faults[faultOverload].Load(); n != 68 {
 		t.Errorf("%d dropped", n)
 	}
 	if !strings.Contains(r.log.String(), faults[faultOverload].text) {
@@ -454,7 +454,7 @@ func TestPanicEndsOneRequest(t *testing.T) {
 
 	late := newRig(t, nil)
 	late.none(authPort, pap(1, "x"))
-	late.Authenticator = panickyDelay{late.auth}
+	late.client().authenticator = panickyDelay{late.auth}
 	late.auth.dones[0](authn.Decision{Verdict: authn.Reject})
 	late.open.Wait()
 	if late.logins.held() != 0 || late.client().faults[faultPanic].Load() != 1 {

@@ -102,7 +102,7 @@ func TestPlaces(t *testing.T) {
 		}
 		return n
 	}
-	a, b, c := &client{}, &client{}, &client{}
+	a, b, c := &client{standing: newStanding()}, &client{standing: newStanding()}, &client{standing: newStanding()}
 	if n := fill(a, false); n != 50 {
 		t.Errorf("alone: %d", n)
 	}

@@ -28,15 +28,20 @@ type client struct {
 	limitProxies bool
 	status       bool
 	framedOnly   bool
-	limiter      *rate.Limiter // of Status-Server
 	login        authn.Client
 
-	counts [2][counterEnd]tally // by port
-	faults [faultEnd]tally
+	authenticator Authenticator // of the same configuration
+	*standing
 }
 
-// newStatusLimiter allows 10 questions a second, 20 at once.
-func newStatusLimiter() *rate.Limiter { return rate.NewLimiter(10, 20) }
+// standing is what a client keeps when the configuration is replaced.
+type standing struct {
+	limiter *rate.Limiter        // of Status-Server: 10 questions a second, 20 at once
+	counts  [2][counterEnd]tally // by port
+	faults  [faultEnd]tally
+}
+
+func newStanding() *standing { return &standing{limiter: rate.NewLimiter(10, 20)} }
 
 // current is the secret used where nothing tells which one the gateway has.
 func (c *client) current() *sharedSecret { return c.secrets[0] }

@@ -151,6 +151,7 @@ type settled struct {
 	maxInFlight      int
 	clients          []*client
 	table            clientTable
+	longest          time.Duration // deadline of a client that may still have requests under way
 	faults, warnings Faults
 }
 
@@ -243,7 +244,7 @@ func (s *settled) client(key string, c ClientConfig) *client {
 		limitProxies: c.LimitProxyState == nil || *c.LimitProxyState,
 		status:       c.StatusServer == nil || *c.StatusServer,
 		framedOnly:   p.framedOnly,
-		limiter:      newStatusLimiter(),
+		standing:     newStanding(),
 	}
 	cl.prefixes = s.addresses(key, c.Addresses)
 	s.messageAuth(key, c, p, cl)

@@ -200,7 +200,7 @@ func (r *rig) none(on port, b []byte) {
 	}
 }
 
-func (r *rig) client() *client { return r.settled.clients[0] }
+func (r *rig) client() *client { return r.settled.Load().clients[0] }
 
 // wantFault checks that exactly one fault was counted since the rig was made.
 func (r *rig) wantFault(f fault) {

@@ -97,7 +97,7 @@ func (m *metrics) Collect(to chan<- prometheus.Metric) {
 		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(v), labels...)
 	}
 	s := m.server
-	for _, c := range s.settled.clients {
+	for _, c := range s.settled.Load().clients {
 		for p := range m.columns {
 			for i, d := range m.columns[p] {
 				if d != nil {

@@ -11,25 +11,32 @@ type places struct {
 
 	mu    sync.Mutex
 	taken int
-	by    map[*client]int
+	by    map[*standing]int
 }
 
-func newPlaces(limit int) *places { return &places{limit: limit, by: map[*client]int{}} }
+func newPlaces(limit int) *places { return &places{limit: limit, by: map[*standing]int{}} }
 
 // take takes a place, or reports that there is none for this client.
 func (p *places) take(c *client, preferred bool) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	limit := p.limit
 	if preferred {
 		limit += p.limit / 4
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.by[c] >= limit-p.taken {
+	if p.by[c.standing] >= limit-p.taken {
 		return false
 	}
 	p.taken++
-	p.by[c]++
+	p.by[c.standing]++
 	return true
+}
+
+// resize changes the bound; what is held stays held.
+func (p *places) resize(limit int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.limit = limit
 }
 
 // give gives a place back.
@@ -37,8 +44,8 @@ func (p *places) give(c *client) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.taken--
-	if p.by[c]--; p.by[c] == 0 {
-		delete(p.by, c)
+	if p.by[c.standing]--; p.by[c.standing] == 0 {
+		delete(p.by, c.standing)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -40,10 +41,11 @@ type Ratchets interface {
 	RaiseRatchet(client string, addr netip.Addr)
 }
 
-// Server answers gateways. All exported fields but the last three are required.
+// Server answers gateways. All exported fields but the last three are required. [Server.Replace] gives it another Config
+// and Authenticator while it runs.
 type Server struct {
-	Config        Config
-	Authenticator Authenticator
+	Config        Config        // of the start
+	Authenticator Authenticator // of the start
 	Sessions      Sessions
 	Ratchets      Ratchets
 	Log           *slog.Logger
@@ -51,7 +53,7 @@ type Server struct {
 	Healthy       func() bool           // asked per Status-Server, from memory; nil: always
 	Now           func() time.Time      // with monotonic part; nil: time.Now
 
-	settled   *settled
+	settled   atomic.Pointer[settled]
 	failed    func(netip.Addr, error) // unsent
 	sockets   [2][]*socket            // by port
 	cache     *replyCache
@@ -70,7 +72,7 @@ func (s *Server) Listen() error {
 	if err := s.prepare(); err != nil {
 		return err
 	}
-	for p, texts := range [2][]string{s.settled.auth, s.settled.acct} {
+	for p, texts := range [2][]string{s.settled.Load().auth, s.settled.Load().acct} {
 		for _, text := range texts {
 			sockets, err := openSockets(text)
 			if err != nil {
@@ -97,16 +99,18 @@ func (s *Server) unlisten() {
 
 // prepare makes everything but the sockets.
 func (s *Server) prepare() error {
-	s.settled = s.Config.settle()
-	if len(s.settled.faults) > 0 {
-		return s.settled.faults
+	set := s.Config.settle()
+	if len(set.faults) > 0 {
+		return set.faults
 	}
 	if s.Authenticator == nil || s.Sessions == nil || s.Ratchets == nil || s.Log == nil {
 		return errors.New("starting RADIUS: Authenticator, Sessions, Ratchets and Log are needed")
 	}
 	s.failed = s.unsent
-	n := s.settled.maxInFlight
-	s.cache, s.logins, s.records, s.waiting = newReplyCache(cacheBytes), newPlaces(n), newPlaces(n), newPlaces(16*n)
+	set.serve(s.Authenticator)
+	s.settled.Store(set)
+	n := set.maxInFlight
+	s.cache, s.logins, s.records, s.waiting = newReplyCache(cacheBytes), newPlaces(n), newPlaces(n), newPlaces(waitingPlaces(n))
 	return nil
 }
 
@@ -156,10 +160,7 @@ func (s *Server) Serve(ctx context.Context) error {
 
 // finish waits for requests under way, for at most the longest deadline of a client.
 func (s *Server) finish() {
-	longest := time.Second
-	for _, c := range s.settled.clients {
-		longest = max(longest, c.login.Deadline)
-	}
+	longest := s.settled.Load().longest
 	done := make(chan struct{})
 	go func() { s.open.Wait(); close(done) }()
 	t := time.NewTimer(longest)
@@ -200,7 +201,7 @@ func (s *Server) now() time.Time {
 func (s *Server) handle(on port, b []byte, from path) {
 	now := s.now()
 	source := from.remote.Addr().WithZone("")
-	c := s.settled.table.find(source)
+	c := s.settled.Load().table.find(source)
 	if c == nil {
 		s.unknown.Add(1)
 		s.say(&s.strangers, slog.LevelWarn, source, faultUnknownClient, now)
