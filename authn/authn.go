@@ -67,7 +67,7 @@ type Policy struct {
 	ExemptGroups    []string // members need no code; in the form of User.Groups
 	ActivateAtLogin bool     // a right code of a pending token registers it
 	Window          token.Window
-	Reply           []Attribute // sent with Access-Accept
+	Reply           []Attribute // sent with Access-Accept, before those of reply rules; values as in ReplyRule.Set
 }
 
 // Attribute is one reply attribute by its dictionary name, with its value as text.
@@ -116,7 +116,8 @@ func (m Method) String() string {
 type Decision struct {
 	Verdict Verdict
 	Reason  Reason
-	Policy  *Policy   // of an Accept: its Reply goes out
+	Policy  *Policy   // of an Accept
+	Reply   []byte    // of an Accept: its attributes, as ReplyBook.Encode gave them
 	Account AccountID // whose login it was; zero where there is none
 	Message string    // Reply-Message: the prompt of a Challenge, or what may be told after proof (P4)
 	State   []byte    // of a Challenge: at most 64 printable octets

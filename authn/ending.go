@@ -176,6 +176,9 @@ func (t *attempt) event(s Step, now time.Time) *Event {
 	if t.policy != nil {
 		e.Policy = t.policy.Name
 	}
+	if s.Reason == ReplyMissing && t.noReply != nil {
+		e.Detail = t.noReply.where()
+	}
 	switch {
 	case s.Do == DoDiscard:
 		e.Digest = [16]byte{} // the gateway's next try is a new request
@@ -202,7 +205,8 @@ func (t *attempt) decision(s Step, f Facts, acc *Account, e *Event, now time.Tim
 	d := Decision{Verdict: e.Verdict, Reason: s.Reason, Account: e.Account}
 	switch s.Do {
 	case DoAccept:
-		d.Policy = t.policy
+		d.Policy, d.Reply = t.policy, t.grant.encoded
+		e.Detail = t.grant.rules
 	case DoReject:
 		d.Delayed = true
 		if s.Has(TellPerson) {

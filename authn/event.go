@@ -44,7 +44,8 @@ type Event struct {
 	// GuardSet says that Guard holds the account's guard after the event.
 	GuardSet bool
 
-	// Act, of an ActEvent: its stable name ("token.assign"), who did it, and what changed, without personal data.
+	// Act, of an ActEvent: its stable name ("token.assign"), who did it, and what changed, without personal data. The Detail
+	// of a login names the rules that decided its reply attributes, or the one that kept it from being accepted.
 	Act, Actor, Detail string
 
 	Personal Personal

@@ -92,7 +92,12 @@ func (h *house) open(policies []*authn.Policy) {
 	}
 	h.db = db
 	h.t.Cleanup(func() { _ = db.Close() })
-	h.auth = &authn.Authenticator{Directory: h.dir, Store: db, Keys: db.Keys(), Policies: policies, Limits: authn.NormalLimits,
+	replies := &authn.ReplyBook{Encode: encodeReply}
+	if h.auth != nil {
+		replies = h.auth.Replies
+	}
+	h.auth = &authn.Authenticator{Directory: h.dir, Store: db, Keys: db.Keys(), Policies: policies,
+		Replies: replies, Limits: authn.NormalLimits,
 		Clock: &authn.Clock{}, Now: h.clock.now, Log: log}
 }
 

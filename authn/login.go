@@ -27,7 +27,8 @@ type Authenticator struct {
 	Directory Directory
 	Store     Store
 	Keys      Keyring
-	Policies  []*Policy // the first that names client and user holds
+	Policies  []*Policy  // the first that names client and user holds
+	Replies   *ReplyBook // nil: Accepts carry no attributes
 	Limits    Limits
 	Epoch     uint32 // of the store; States of another one are dead (S11, S18)
 	Clock     *Clock
@@ -92,6 +93,8 @@ type attempt struct {
 	cancel   context.CancelFunc
 	user     *User
 	policy   *Policy
+	grant    *grant // what an Accept carries
+	noReply  *ReplyError
 	account  AccountID
 	state    dialogue // of an AnswerRound
 	reading  reading
@@ -279,6 +282,13 @@ func (t *attempt) know(u *User) {
 		t.f.Asks = t.policy.Ask && t.l.Client.CanChallenge
 		if t.policy.First == Gateway && !t.l.Client.GatewayProves {
 			t.f.Finding, t.f.Why = Barred, NoPolicy // the configuration check refuses this
+			return
+		}
+		// Before anything is asked or used: a login that could not be answered in full must not cost a code.
+		var err error
+		if t.grant, err = t.a.Replies.grant(t.l.Client, u, t.policy); err != nil {
+			t.f.Finding, t.f.Why = Barred, ReplyMissing
+			_ = errors.As(err, &t.noReply)
 		}
 	}
 }

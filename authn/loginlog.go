@@ -22,6 +22,7 @@ type line struct {
 	notices  []Notice
 	source   string
 	station  string
+	reply    string // the rules that decided reply attributes, or why there is no reply
 	attempts uint32
 }
 
@@ -43,7 +44,10 @@ func (t *attempt) logLine(d Decision, e *Event, notices []Notice) {
 		l.name = t.user.Name
 	}
 	if e != nil {
-		l.row = e.Row
+		l.row, l.reply = e.Row, e.Detail
+	}
+	if d.Reason == ReplyMissing && t.noReply != nil {
+		l.reply = t.noReply.Error()
 	}
 	if !t.a.lines.put(l) {
 		t.a.Metrics.drop()
@@ -144,6 +148,9 @@ func (a *Authenticator) write(l line) {
 		args = append(args, "station", l.station)
 	}
 	args = append(args, "from", l.source)
+	if l.reply != "" {
+		args = append(args, "reply", l.reply)
+	}
 	if l.repeat {
 		args = append(args, "repeat", true)
 	}

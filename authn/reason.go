@@ -80,6 +80,7 @@ const (
 	Overloaded
 	TooLate
 	Fault
+	ReplyMissing
 	reasonEnd
 )
 
@@ -137,6 +138,7 @@ var reasons = [reasonEnd]reasonText{
 	Overloaded:          {"overloaded", "Too many attempts are being worked on; this one got no answer.", "処理が集中しているため、応答しませんでした。"},
 	TooLate:             {"too-late", "The attempt could not be finished before the gateway gives up, so nothing was used and nothing answered.", "VPN装置の待ち時間内に処理できないため、何も使わず、応答しませんでした。"},
 	Fault:               {"fault", "An internal fault ended the attempt; the log has the details.", "内部エラーのため処理を中止しました。詳細はログにあります。"},
+	ReplyMissing:        {"reply-missing", "A reply attribute that this user needs is missing or wrong in the directory; the log names it. Nothing was checked.", "この利用者に必要な応答属性がディレクトリにないか、正しくありません。詳細はログにあります。"},
 }
 
 // String gives the stable code of the reason, such as "wrong-code".

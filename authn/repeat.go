@@ -17,6 +17,9 @@ func (t *attempt) repeatVerdict() bool {
 	case Reject:
 	case Accept:
 		d.Policy = t.policy
+		if t.grant != nil {
+			d.Reply = t.grant.encoded
+		}
 		// The answer leaves under the account's lock: a revocation that takes the lock afterwards finds it sent and cached,
 		// and one that came before is seen here (S13).
 		err := t.a.Store.View(t.keys(), func(h *Held) {

@@ -49,14 +49,7 @@ func (r *request) answer(d *authn.Decision) (b []byte, f fault) {
 	switch d.Verdict {
 	case authn.Accept:
 		b = p.begin(AccessAccept, true)
-		if d.Policy != nil {
-			reply, err := CompileReply(d.Policy.Reply)
-			if err != nil {
-				r.server.Log.Error("RADIUS: no answer, because the policy's reply attributes are wrong", "policy", d.Policy.Name, "error", err)
-				return nil, faultNoAnswer
-			}
-			b = appendReply(b, reply, r.client.framedOnly)
-		}
+		b = appendReply(b, d.Reply, r.client.framedOnly)
 		b = appendText(b, d.Message)
 	case authn.Reject:
 		b = p.begin(AccessReject, true)
@@ -123,7 +116,7 @@ func appendEAPFailure(b, request []byte) []byte {
 	return append(b, attrEAPMessage, 6, 4, id, 0, 4)
 }
 
-// appendReply adds compiled attributes of a policy; framedOnly leaves a Service-Type other than Framed out.
+// appendReply adds the attributes of an Accept, as CompileReply gave them; framedOnly leaves a Service-Type other than Framed out.
 func appendReply(b, compiled []byte, framedOnly bool) []byte {
 	for len(compiled) >= 2 {
 		n := int(compiled[1])

@@ -213,7 +213,7 @@ func TestRadclient(t *testing.T) {
 	auth := &fakeAuth{decide: func(l *authn.Login) authn.Decision {
 		switch {
 		case string(l.State) == "c3RhdGU" && string(l.Text.Reveal()) == "123456":
-			return authn.Decision{Verdict: authn.Accept, Policy: &authn.Policy{Reply: []authn.Attribute{{Name: "Class", Value: "staff"}}}}
+			return authn.Decision{Verdict: authn.Accept, Reply: []byte("\x19\x07staff")}
 		case string(l.Text.Reveal()) == "opensesame":
 			return authn.Decision{Verdict: authn.Challenge, State: []byte("c3RhdGU"), Message: "ワンタイムパスワード / one-time password"}
 		}

@@ -134,7 +134,8 @@ func (s *service) openParts(ctx context.Context, registry prometheus.Registerer)
 
 func (s *service) wire(registry *prometheus.Registry) {
 	s.login = &authn.Authenticator{
-		Directory: s.directory, Store: s.db, Keys: s.db.Keys(), Policies: s.config.policies(), Limits: s.config.limits(),
+		Directory: s.directory, Store: s.db, Keys: s.db.Keys(), Policies: s.config.policies(),
+		Replies: &authn.ReplyBook{Encode: radius.CompileReply}, Limits: s.config.limits(),
 		Epoch: uint32(s.db.Epoch()), Clock: s.clock.Clock, Now: time.Now, Log: s.log, Metrics: authn.NewMetrics(registry),
 		Batches: true,
 	}
