@@ -86,7 +86,7 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(
 		a.serveCommand(), a.demoCommand(), a.checkConfigCommand(), a.healthCommand(), a.keysCommand(), a.restoreCommand(),
 		a.tokenCommand(), a.userCommand(), a.clientCommand(), a.clockCommand(), a.loginsCommand(), a.testCommand(), a.importCommand(),
-		a.versionCommand(),
+		a.manCommand(), a.versionCommand(),
 	)
 	return root
 }
