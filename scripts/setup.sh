@@ -12,6 +12,7 @@ packages=(
   freeradius-utils           # radclient
   oathtool socat             # codes and pipes from outside
   iproute2 iputils-ping      # network namespaces
+  systemd                    # reads the unit file
   ca-certificates
 )
 

@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	_ "time/tzdata" // expiry is in a time zone, also where the machine knows none
 
 	"github.com/spf13/cobra"
 )
