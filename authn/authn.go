@@ -78,12 +78,22 @@ type Login struct {
 	Client  *Client
 	Name    []byte // User-Name as it came: any octets, 253 at most
 	Text    Secret // User-Password, or the gateway's equal
+	Code    Secret // the code, where the gateway has a field of its own for it
+	HasCode bool   // it has: Text is the first factor exactly and Code the code, and nothing is split
 	State   []byte // State attribute; nil when there is none
 	Station []byte // Calling-Station-Id as it came
 	Source  netip.AddrPort
 	Packet  []byte    // the datagram, for the digest of S17; valid until Authenticate returns
 	Arrived time.Time // with monotonic part: deadlines and delays count from here
 	Method  Method
+}
+
+// lone is the text of a login that needs nothing but a code.
+func (l *Login) lone() []byte {
+	if l.HasCode {
+		return l.Code.Reveal()
+	}
+	return l.Text.Reveal()
 }
 
 // Method is how the password travelled.

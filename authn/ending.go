@@ -94,6 +94,9 @@ func (t *attempt) pinMatches(acc *Account, e *evaluation) bool {
 	if e.digits != 0 {
 		return acc.PIN.Matches(t.a.pinKey, acc.ID, e.rest)
 	}
+	if t.reading.apart {
+		return acc.PIN.Matches(t.a.pinKey, acc.ID, t.reading.text)
+	}
 	ok := false
 	for n := token.MinDigits; n <= token.MaxDigits; n++ {
 		if rest, _, cut := t.reading.split(n); cut && acc.PIN.Matches(t.a.pinKey, acc.ID, rest) {
@@ -120,6 +123,8 @@ func (t *attempt) settlement(s Step, acc *Account, e *evaluation, now time.Time)
 	if !t.reading.alone {
 		if _, c, ok := t.reading.split(int(max(acc.Guard.Digits, token.MinDigits))); ok {
 			code = c
+		} else if t.reading.apart {
+			code = t.reading.code
 		}
 	}
 	id := acc.ID.octets()

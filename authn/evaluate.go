@@ -62,10 +62,13 @@ func (p *Policy) cost(acc *Account, h *Held, now time.Time) (single, pair int64)
 	return single, pair
 }
 
-// reading is how a text is taken: as a code alone, or as first factor and code in one field.
+// reading is how a login's text is taken: as a code alone, as first factor and code in one field, or as the two in fields
+// of their own.
 type reading struct {
 	text      []byte
-	alone     bool // the text is the code
+	code      []byte // of the second field
+	alone     bool   // the text is the code
+	apart     bool   // the text is the first factor, and code the code
 	codeFirst bool
 }
 
@@ -75,6 +78,9 @@ func (r reading) split(n int) (rest, code []byte, ok bool) {
 	case r.alone:
 		code, ok = token.CleanCode(r.text)
 		return nil, code, ok && len(code) == n
+	case r.apart:
+		code, ok = token.CleanCode(r.code)
+		return r.text, code, ok && len(code) == n
 	case r.codeFirst:
 		return token.SplitFirst(r.text, n)
 	}

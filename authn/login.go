@@ -311,14 +311,16 @@ func (t *attempt) read() {
 		}
 		return
 	}
-	t.reading = reading{text: t.l.Text.Reveal(), codeFirst: t.policy.CodeFirst}
+	t.reading = reading{text: t.l.Text.Reveal(), code: t.l.Code.Reveal(), apart: t.l.HasCode, codeFirst: t.policy.CodeFirst}
 	switch {
 	case t.f.Exempt:
 		t.password = t.l.Text
 	case t.f.Factor == Gateway || t.f.Factor == NoFactor:
-		t.reading.alone, t.f.HasCode = true, true
+		t.reading, t.f.HasCode = reading{text: t.l.lone(), alone: true}, true
 	case t.f.Factor == PIN:
 		t.f.HasCode = true
+	case t.l.HasCode:
+		t.password, t.f.HasCode = t.l.Text, t.l.Code.Len() > 0
 	case !t.policy.Joined:
 		t.password = t.l.Text // with a State still to come; look finds the split of all others
 	}
@@ -347,7 +349,10 @@ func (t *attempt) disguise() {
 		return
 	}
 	t.f.Asks = true
-	if p.Joined {
+	switch {
+	case t.l.HasCode:
+		t.f.HasCode = t.l.Code.Len() > 0
+	case p.Joined:
 		_, _, t.f.HasCode = reading{text: t.l.Text.Reveal(), codeFirst: p.CodeFirst}.split(token.MinDigits)
 	}
 }
@@ -364,7 +369,7 @@ func (t *attempt) readAnswer() {
 	t.f.Proof = d.proof
 	t.f.HasCode = true
 	t.f.LastTry = int(d.try) >= t.l.Client.Tries
-	t.reading = reading{text: t.l.Text.Reveal(), alone: true}
+	t.reading = reading{text: t.l.lone(), alone: true}
 	if d.proof == Open && t.f.Finding == Found {
 		p, ok := t.a.kept.get(d.nonce, now)
 		if !ok {
@@ -425,7 +430,7 @@ func (t *attempt) look() bool {
 	err := t.a.Store.View(t.keys(), func(h *Held) {
 		acc := held(h)
 		t.learn(&t.f, acc, h, now)
-		if t.reading.alone || t.f.Exempt || t.policy == nil || !t.policy.Joined || t.f.Factor != Password || t.f.Round != FirstRound {
+		if t.reading.alone || t.reading.apart || t.f.Exempt || t.policy == nil || !t.policy.Joined || t.f.Factor != Password || t.f.Round != FirstRound {
 			return
 		}
 		e := t.a.evaluate(t.policy, acc, h, t.reading, now, t.a.clockDoubt())
@@ -490,7 +495,7 @@ func (t *attempt) learn(f *Facts, acc *Account, h *Held, now time.Time) {
 func (t *attempt) textHash() uint64 {
 	if t.text == 0 {
 		id := t.account.octets()
-		t.text = t.a.hash(domainText, id[:], t.l.Text.Reveal(), t.l.State)
+		t.text = t.a.hash(domainText, id[:], t.l.Text.Reveal(), t.l.State, t.l.Code.Reveal())
 	}
 	return t.text
 }
