@@ -250,43 +250,6 @@ func (a Act) Unlock(h *Held, o Owner) (Change, *Refusal) {
 	return Change{Event: a.event("user.unlock", acc.ID, 0, detail), Accounts: []*Account{acc}, Reset: ResetGuard}, nil
 }
 
-// Incoming is one token of an import: checked, sealed and unknown so far.
-type Incoming struct {
-	Token *token.Token
-	Owner *Owner // who gets it at once; nil: it goes into the stock
-}
-
-// Import brings new tokens into the stock or to their owners, all or none.
-func (a Act) Import(h *Held, incoming []Incoming, pending bool, source string) (Change, *Refusal) {
-	standing := token.Active
-	if pending {
-		standing = token.Pending
-	}
-	c := Change{Event: a.event("token.import", 0, 0, fmt.Sprintf("%d tokens, %s", len(incoming), source))}
-	accounts := map[AccountID]*Account{}
-	for _, in := range incoming {
-		t := *in.Token
-		c.Tokens = append(c.Tokens, &t)
-		if in.Owner == nil {
-			continue
-		}
-		acc := accounts[in.Owner.Account]
-		if acc == nil {
-			if acc = in.Owner.account(h); acc == nil {
-				return Change{}, refusal("not-found", "The owner of token %s is gone; nothing was imported.", label(&t))
-			}
-			accounts[acc.ID] = acc
-			c.Accounts = append(c.Accounts, acc)
-		}
-		if acc.held() >= MostTokens {
-			return Change{}, refusal("too-many-tokens", "%s would hold more than %d tokens; nothing was imported.", acc.Name, MostTokens)
-		}
-		acc.hold(t.ID, standing, a.Now)
-		t.State = token.InUse
-	}
-	return c, nil
-}
-
 // Note is the event of an act that changes no account and no token: "client.release-ma", "clock.accept".
 func (a Act) Note(name, detail string) Change {
 	return Change{Event: a.event(name, 0, 0, detail)}

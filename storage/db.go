@@ -202,6 +202,7 @@ func (db *DB) takeOver(ctx context.Context, old mark, m meta) error {
 	for _, text := range []string{
 		`delete from token where exists (select 1 from batch where live = 0) and batch in (select id from batch where live = 0)`,
 		`delete from account where exists (select 1 from batch where live = 0) and batch in (select id from batch where live = 0)`,
+		`delete from batch_grant where batch in (select id from batch where live = 0 or seq <= (select flushed from meta))`,
 		`delete from batch where live = 0`,
 	} {
 		if _, err := conn.ExecContext(ctx, text); err != nil {

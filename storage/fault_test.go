@@ -444,7 +444,7 @@ func TestLowSpace(t *testing.T) {
 	if !errors.Is(err, ErrLowSpace) || !strings.Contains(err.Error(), "free some space") {
 		t.Errorf("an act below the watermark: %v", err)
 	}
-	if err := db.Import(context.Background(), &Batch{Act: *act("token.import")}); !errors.Is(err, ErrLowSpace) {
+	if err := db.Import(context.Background(), &authn.Batch{Event: act("token.import")}, nil); !errors.Is(err, ErrLowSpace) {
 		t.Errorf("an import below the watermark: %v", err)
 	}
 }

@@ -88,7 +88,8 @@ func (e *accountEntry) row(committed uint64) (*write, uint64) {
 		return nil, e.since
 	}
 	e.since = 0
-	return &write{flushAccountStmt, []any{appendAssignments(nil, e.a.Assignments), appendGuard(nil, &e.a.Guard), int64(e.seq), int64(e.a.ID)}}, 0
+	return &write{flushAccountStmt, []any{int64(e.a.Generation), appendAssignments(nil, e.a.Assignments), appendGuard(nil, &e.a.Guard),
+		int64(e.seq), int64(e.a.ID)}}, 0
 }
 
 func (e *tokenEntry) row(committed uint64) (*write, uint64) {

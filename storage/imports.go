@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -8,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"sekisho/authn"
 	"sekisho/token"
@@ -15,13 +17,6 @@ import (
 
 // importChunk is how many rows of an import go into one transaction (S8).
 const importChunk = 200
-
-// Batch is a set of new accounts and tokens that comes in whole or not at all.
-type Batch struct {
-	Accounts []*authn.Account
-	Tokens   []*token.Token
-	Act      authn.Event // who imports what; gets its number
-}
 
 // RowError names the row of a batch that cannot come in. Row counts from 0 in Tokens or, with Account, in Accounts.
 type RowError struct {
@@ -42,23 +37,34 @@ func (e *RowError) Unwrap() error { return e.Err }
 // maxRowErrors is how many faults of a batch are reported at once.
 const maxRowErrors = 20
 
-// Import brings in a batch. Its rows are written in chunks that no decision sees; one row at the end, in one commit with
-// the event, makes all of them live. A seed that was here before continues at the larger counter (S9). The error joins a
-// [RowError] for each row that does not fit, up to 20; then nothing was imported.
-func (db *DB) Import(ctx context.Context, b *Batch) error {
+// Import brings in a batch, whole or not at all:
+//
+//	claim      every row is checked against what lives and its serial, seed and user reserved, in memory
+//	chunks     the rows are written, one transaction each, where no decision sees them
+//	go live    under the locks of all accounts that get grants: what was granted is looked at again; one row and the event,
+//	           in one commit, make the batch live; memory shows it before the locks are given back
+//
+// A crash before that commit leaves rows that the next start removes; after it, what memory had is loaded and the grants are
+// replayed at the event's place in the journal. A seed that was here before continues at the larger counter (S9). progress,
+// which may be nil, is told how many rows of how many are written. The error joins a [RowError] for each row that does not
+// fit, up to 20, or is the [authn.Refusal] of a grant; then nothing was imported.
+func (db *DB) Import(ctx context.Context, b *authn.Batch, progress func(written, rows int)) error {
 	db.imports.Lock()
 	defer db.imports.Unlock()
 	if db.lowSpace.Load() {
 		return fmt.Errorf("importing: %w", ErrLowSpace)
+	}
+	if progress == nil {
+		progress = func(int, int) {}
 	}
 	db.dropLeftover()
 	u, err := db.claim(b)
 	if err != nil {
 		return err
 	}
-	err = db.writeChunks(ctx, u.id, u.accounts, u.tokens)
+	err = db.writeChunks(ctx, &u, progress)
 	if err == nil {
-		err = db.makeLive(b, u.id, u.accounts, u.tokens)
+		err = db.makeLive(ctx, b.Event, &u)
 	}
 	if err != nil {
 		db.dropLeftover()
@@ -74,6 +80,7 @@ type undone struct {
 	id       int64
 	accounts []*authn.Account
 	tokens   []*token.Token
+	grants   []authn.Grant // by account
 }
 
 func (db *DB) undoneImports() []undone {
@@ -96,68 +103,86 @@ func newBatchID() int64 {
 }
 
 // claim checks every row against what lives and reserves its serial, seed and user, so that nothing can take them while
-// the chunks are written. It gives copies with the last steps of seeds known before.
-func (db *DB) claim(b *Batch) (undone, error) {
-	db.gate.RLock() // a recovery in between would not know of the claim
+// the chunks are written. It gives copies with the last steps of seeds known before. Logins go on between its chunks; a
+// recovery waits, because it would not know of the claim.
+func (db *DB) claim(b *authn.Batch) (undone, error) {
+	db.gate.RLock()
 	defer db.gate.RUnlock()
 	st := db.state.Load()
-	st.mu.Lock()
-	defer st.mu.Unlock()
+	u := undone{id: newBatchID(), accounts: make([]*authn.Account, 0, len(b.Accounts)), tokens: make([]*token.Token, 0, len(b.Tokens)),
+		grants: slices.Clone(b.Grants)}
+	slices.SortFunc(u.grants, func(a, b authn.Grant) int { return cmp.Compare(a.Account, b.Account) })
 	var faults []error
-	bad := func(row int, account bool, err error) bool {
-		faults = append(faults, &RowError{row, account, err})
-		return len(faults) >= maxRowErrors
-	}
-	accounts, tokens := make([]*authn.Account, 0, len(b.Accounts)), make([]*token.Token, 0, len(b.Tokens))
 	for i, image := range b.Tokens {
 		t := cloneToken(image)
-		err := st.admit(nil, []*token.Token{t})
-		if err == nil && st.tokens[t.ID] != nil {
-			err = errors.New("its ID is in use")
+		if err := st.claimToken(t); err != nil {
+			faults = append(faults, &RowError{i, false, err})
+		} else {
+			u.tokens = append(u.tokens, t)
 		}
-		if err == nil && t.State == token.Destroyed {
-			err = errors.New("it is destroyed")
+		if len(faults) == maxRowErrors {
+			break
 		}
-		if err != nil {
-			if bad(i, false, err) {
-				break
-			}
-			continue
-		}
-		if last, ok := st.tombstones[t.Fingerprint]; ok {
-			t.Last = max(t.Last, last)
-		}
-		st.seeds[t.Fingerprint] = t.ID
-		if t.Serial != "" {
-			st.serials[t.Serial] = t.ID
-		}
-		tokens = append(tokens, t)
 	}
 	for i, image := range b.Accounts {
 		a := cloneAccount(image)
-		a.Memory = authn.Memory{}
-		err := st.admit([]*authn.Account{a}, nil)
-		if err == nil && st.accounts[a.ID] != nil {
-			err = errors.New("its ID is in use")
+		if err := st.claimAccount(a); err != nil {
+			faults = append(faults, &RowError{i, true, err})
+		} else {
+			u.accounts = append(u.accounts, a)
 		}
-		if err != nil {
-			if bad(i, true, err) {
-				break
-			}
-			continue
+		if len(faults) == maxRowErrors {
+			break
 		}
-		st.users[userKey{a.Directory, a.External}] = a.ID
-		accounts = append(accounts, a)
 	}
 	if len(faults) > 0 {
-		st.disclaim(accounts, tokens)
+		st.disclaim(&u)
 		return undone{}, errors.Join(faults...)
 	}
-	u := undone{newBatchID(), accounts, tokens}
 	db.undoneMu.Lock()
 	defer db.undoneMu.Unlock()
 	db.undone = append(db.undone, u)
 	return u, nil
+}
+
+func (st *state) claimToken(t *token.Token) error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	switch err := st.admitToken(t); {
+	case err != nil:
+		return err
+	case st.tokens[t.ID] != nil:
+		return errors.New("its ID is in use")
+	case t.State == token.Destroyed:
+		return errors.New("it is destroyed")
+	}
+	if last, ok := st.tombstones[t.Fingerprint]; ok {
+		t.Last = max(t.Last, last)
+	}
+	st.reserve(t)
+	return nil
+}
+
+func (st *state) claimAccount(a *authn.Account) error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	a.Memory = authn.Memory{}
+	if err := st.admit([]*authn.Account{a}, nil); err != nil {
+		return err
+	}
+	if st.accounts[a.ID] != nil {
+		return errors.New("its ID is in use")
+	}
+	st.users[userKey{a.Directory, a.External}] = a.ID
+	return nil
+}
+
+// reserve keeps a token's serial and seed for it; the caller holds mu.
+func (st *state) reserve(t *token.Token) {
+	st.seeds[t.Fingerprint] = t.ID
+	if t.Serial != "" {
+		st.serials[t.Serial] = t.ID
+	}
 }
 
 // reserveAgain brings reservations into a state that was loaded anew; what became live after all needs none.
@@ -167,10 +192,7 @@ func (st *state) reserveAgain(imports []undone) {
 			if st.tokens[t.ID] != nil {
 				continue
 			}
-			st.seeds[t.Fingerprint] = t.ID
-			if t.Serial != "" {
-				st.serials[t.Serial] = t.ID
-			}
+			st.reserve(t)
 		}
 		for _, a := range u.accounts {
 			if st.accounts[a.ID] == nil {
@@ -180,65 +202,90 @@ func (st *state) reserveAgain(imports []undone) {
 	}
 }
 
-func (db *DB) disclaim(accounts []*authn.Account, tokens []*token.Token) {
+func (db *DB) disclaim(u *undone) {
 	db.gate.RLock()
 	defer db.gate.RUnlock()
-	st := db.state.Load()
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	st.disclaim(accounts, tokens)
+	db.state.Load().disclaim(u)
 }
 
 // disclaim frees what claim reserved and did not become live.
-func (st *state) disclaim(accounts []*authn.Account, tokens []*token.Token) {
-	for _, t := range tokens {
-		if st.tokens[t.ID] != nil {
-			continue
+func (st *state) disclaim(u *undone) {
+	for chunk := range slices.Chunk(u.tokens, importChunk) {
+		st.mu.Lock()
+		for _, t := range chunk {
+			if st.tokens[t.ID] != nil {
+				continue
+			}
+			if st.seeds[t.Fingerprint] == t.ID {
+				delete(st.seeds, t.Fingerprint)
+			}
+			if t.Serial != "" && st.serials[t.Serial] == t.ID {
+				delete(st.serials, t.Serial)
+			}
 		}
-		if st.seeds[t.Fingerprint] == t.ID {
-			delete(st.seeds, t.Fingerprint)
-		}
-		if t.Serial != "" && st.serials[t.Serial] == t.ID {
-			delete(st.serials, t.Serial)
-		}
+		st.mu.Unlock()
 	}
-	for _, a := range accounts {
-		k := userKey{a.Directory, a.External}
-		if st.accounts[a.ID] == nil && st.users[k] == a.ID {
-			delete(st.users, k)
+	for chunk := range slices.Chunk(u.accounts, importChunk) {
+		st.mu.Lock()
+		for _, a := range chunk {
+			k := userKey{a.Directory, a.External}
+			if st.accounts[a.ID] == nil && st.users[k] == a.ID {
+				delete(st.users, k)
+			}
 		}
+		st.mu.Unlock()
 	}
 }
 
 // writeChunks puts the rows on disk, one transaction a chunk, where nobody sees them yet.
-func (db *DB) writeChunks(ctx context.Context, id int64, accounts []*authn.Account, tokens []*token.Token) error {
-	writes := []write{{batchStmt, []any{id, 0, 0}}}
+func (db *DB) writeChunks(ctx context.Context, u *undone, progress func(written, rows int)) error {
+	rows, written := len(u.tokens)+len(u.accounts)+len(u.grants), 0
+	writes := []write{{batchStmt, []any{u.id, 0, 0}}}
 	flush := func() error {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		err := db.await(&entry{writes: writes})
+		err := patiently(ctx, func() error { return db.await(&entry{writes: writes}) })
 		writes = nil
+		progress(written, rows)
 		return err
 	}
-	add := func(w write) error {
-		writes = append(writes, w)
-		if len(writes) < importChunk {
+	add := func(stmt statement, args []any) error {
+		writes = append(writes, write{stmt, args})
+		if written++; written%importChunk > 0 {
 			return nil
 		}
 		return flush()
 	}
-	for _, t := range tokens {
-		if err := add(write{putTokenStmt, tokenArgs(t, id, 0)}); err != nil {
+	for _, t := range u.tokens {
+		if err := add(putTokenStmt, tokenArgs(t, u.id, 0)); err != nil {
 			return err
 		}
 	}
-	for _, a := range accounts {
-		if err := add(write{putAccountStmt, accountArgs(a, id, 0)}); err != nil {
+	for _, a := range u.accounts {
+		if err := add(putAccountStmt, accountArgs(a, u.id, 0)); err != nil {
+			return err
+		}
+	}
+	for _, g := range u.grants {
+		if err := add(grantStmt, []any{u.id, int64(g.Account), appendAssignments(nil, g.Holds)}); err != nil {
 			return err
 		}
 	}
 	return flush()
+}
+
+// patiently tries again while the queue is full: logins go first.
+func patiently(ctx context.Context, try func() error) error {
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := try(); !errors.Is(err, authn.ErrBusy) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
 
 // await enqueues an entry and waits for its commit.
@@ -252,37 +299,81 @@ func (db *DB) await(e *entry) error {
 }
 
 // makeLive commits the event and the batch's row and brings the batch into memory.
-func (db *DB) makeLive(b *Batch, id int64, accounts []*authn.Account, tokens []*token.Token) error {
-	result := make(chan error, 1)
-	if err := db.queue.reserve(); err != nil {
+func (db *DB) makeLive(ctx context.Context, ev *authn.Event, u *undone) error {
+	if err := patiently(ctx, db.queue.reserve); err != nil {
 		return err
 	}
-	push := func() error {
-		db.gate.RLock()
-		defer db.gate.RUnlock()
-		e, err := newEntry(&b.Act, func(err error) { result <- err })
-		if err != nil {
-			return err
-		}
-		e.act, e.writes = true, []write{{batchStmt, []any{id, 1, ownSeq{}}}}
-		st := db.state.Load()
-		return db.queue.push(e, func(seq uint64) {
-			b.Act.Seq = seq
-			st.mu.Lock()
-			defer st.mu.Unlock()
-			for _, t := range tokens {
-				st.putToken(t)
-			}
-			for _, a := range accounts {
-				st.putAccount(a)
-			}
-		})
-	}
-	if err := push(); err != nil {
+	result := make(chan error, 1)
+	if err := db.goLive(ev, u, func(err error) { result <- err }); err != nil {
 		db.queue.release(1)
 		return err
 	}
 	return <-result
+}
+
+// goLive orders the batch into the queue and shows it in memory, all under the locks of the accounts with grants: no act can
+// come between the look at what they hold and the grants, and none of their logins sees a grant whose event stands behind
+// its own. Tokens and new accounts need no lock: nobody can ask for them before Import has returned.
+func (db *DB) goLive(ev *authn.Event, u *undone, done func(error)) error {
+	db.gate.RLock()
+	defer db.gate.RUnlock()
+	st := db.state.Load()
+	granted := make([]*accountEntry, 0, len(u.grants))
+	defer func() {
+		for _, e := range granted {
+			e.mu.Unlock()
+		}
+	}()
+	for _, g := range u.grants {
+		e := st.account(g.Account)
+		if e == nil {
+			return fmt.Errorf("account %v, which gets tokens: %w", g.Account, authn.ErrNotFound)
+		}
+		e.mu.Lock()
+		granted = append(granted, e)
+		if refused := e.a.CanTake(len(g.Holds)); refused != nil {
+			return refused
+		}
+	}
+	e, err := newEntry(ev, done)
+	if err != nil {
+		return err
+	}
+	e.act, e.writes = true, []write{{batchStmt, []any{u.id, 1, ownSeq{}}}}
+	err = db.queue.push(e, func(seq uint64) {
+		ev.Seq = seq
+		for _, e := range granted {
+			st.touchAccount(e, seq)
+		}
+	})
+	if err == nil {
+		st.bringIn(u, granted)
+	}
+	return err
+}
+
+// bringIn shows a batch in memory, in chunks between which logins go on; tokens first, so that no account shows a hold on
+// one that is not there.
+func (st *state) bringIn(u *undone, granted []*accountEntry) {
+	for chunk := range slices.Chunk(u.tokens, importChunk) {
+		st.mu.Lock()
+		for _, t := range chunk {
+			st.putToken(t)
+		}
+		st.mu.Unlock()
+	}
+	for chunk := range slices.Chunk(u.accounts, importChunk) {
+		st.mu.Lock()
+		for _, a := range chunk {
+			st.putAccount(a)
+		}
+		st.mu.Unlock()
+	}
+	for i, g := range u.grants {
+		st.mu.Lock()
+		st.take(granted[i], g.Holds)
+		st.mu.Unlock()
+	}
 }
 
 // dropLeftover removes what given up imports left on disk and frees what they reserved. While the disk takes nothing that
@@ -293,7 +384,7 @@ func (db *DB) dropLeftover() {
 			db.log.Warn("rows of an import that was given up are still there; they are removed when the database takes changes", "error", oneLine(err))
 			return
 		}
-		db.disclaim(u.accounts, u.tokens)
+		db.disclaim(&u)
 		db.settleImport(u.id)
 	}
 }
@@ -321,6 +412,15 @@ func (db *DB) dropBatch(u undone) error {
 			ids[i] = int64(a.ID)
 		}
 		if err := drop(dropAccountsStmt, ids); err != nil {
+			return err
+		}
+	}
+	for chunk := range slices.Chunk(u.grants, importChunk) {
+		ids := make([]int64, len(chunk))
+		for i, g := range chunk {
+			ids[i] = int64(g.Account)
+		}
+		if err := drop(dropGrantsStmt, ids); err != nil {
 			return err
 		}
 	}

@@ -53,6 +53,21 @@ func (db *DB) load(ctx context.Context, m meta) (*state, error) {
 			st.putAccount(a).seq = seq
 			return nil
 		}},
+		{"grants", fmt.Sprintf("select g.account, g.holds, b.seq from batch_grant g join batch b on b.id = g.batch where b.live = 1 and b.seq > %d", m.flushed),
+			func(rows *sql.Rows) error {
+				var account, seq int64
+				var holds []byte
+				if err := rows.Scan(&account, &holds, &seq); err != nil {
+					return err
+				}
+				g := authn.Grant{Account: authn.AccountID(account)}
+				var err error
+				if g.Holds, err = decodeAssignments(holds); err != nil {
+					return err
+				}
+				st.grants[uint64(seq)] = append(st.grants[uint64(seq)], g)
+				return nil
+			}},
 		{"ratchets", "select client, address, since from ratchet", func(rows *sql.Rows) error {
 			var k ratchetKey
 			var since int64
@@ -68,7 +83,9 @@ func (db *DB) load(ctx context.Context, m meta) (*state, error) {
 			return nil, fmt.Errorf("loading %s: %w", s.what, err)
 		}
 	}
-	return st, db.replay(ctx, st, m)
+	err := db.replay(ctx, st, m)
+	st.grants = nil
+	return st, err
 }
 
 func each(ctx context.Context, q querier, query string, f func(*sql.Rows) error) error {
@@ -170,6 +187,12 @@ func (st *state) replayEvent(ev *authn.Event, since time.Time) {
 	if e := st.accounts[ev.Account]; e != nil && e.seq < ev.Seq && touchesAccount(ev) {
 		accountAfter(e.a, ev)
 		st.touchAccount(e, ev.Seq)
+	}
+	for _, g := range st.grants[ev.Seq] {
+		if e := st.accounts[g.Account]; e != nil && e.seq < ev.Seq {
+			st.take(e, g.Holds)
+			st.touchAccount(e, ev.Seq)
+		}
 	}
 	for _, b := range ev.Burnt {
 		e := st.tokens[b.Token]

@@ -10,5 +10,9 @@ func TestMain(m *testing.M) {
 		child()
 		return
 	}
+	if os.Getenv(importVar) != "" {
+		importChild()
+		return
+	}
 	os.Exit(m.Run())
 }

@@ -47,8 +47,10 @@ const (
 	flushAccountStmt
 	buryStmt
 	batchStmt
+	grantStmt
 	dropTokensStmt
 	dropAccountsStmt
+	dropGrantsStmt
 	dropBatchStmt
 	sessionStmt
 	raiseStmt
@@ -77,11 +79,13 @@ var statements = [statementCount]string{
 		generation = excluded.generation, assignments = excluded.assignments, pin_salt = excluded.pin_salt,
 		pin_sum = excluded.pin_sum, guard = excluded.guard, batch = excluded.batch, applied_seq = excluded.applied_seq`,
 	flushTokenStmt:   `update token set last = max(last, ?), drift = ?, drift_day = ?, applied_seq = ? where id = ?`,
-	flushAccountStmt: `update account set assignments = ?, guard = ?, applied_seq = ? where id = ?`,
+	flushAccountStmt: `update account set generation = ?, assignments = ?, guard = ?, applied_seq = ? where id = ?`,
 	buryStmt:         `insert into tombstone (fingerprint, last) values (?, ?) on conflict (fingerprint) do update set last = max(last, excluded.last)`,
 	batchStmt:        `insert into batch (id, live, seq) values (?, ?, ?) on conflict (id) do update set live = excluded.live, seq = excluded.seq`,
+	grantStmt:        `insert into batch_grant (batch, account, holds) values (?, ?, ?)`,
 	dropTokensStmt:   `delete from token where id in (select value from json_each(?)) and batch = (select id from batch where id = ? and live = 0)`,
 	dropAccountsStmt: `delete from account where id in (select value from json_each(?)) and batch = (select id from batch where id = ? and live = 0)`,
+	dropGrantsStmt:   `delete from batch_grant where account in (select value from json_each(?)) and batch = (select id from batch where id = ? and live = 0)`,
 	dropBatchStmt:    `delete from batch where id = ? and live = 0`,
 	sessionStmt: `insert into session (nas, session, status, at, client, received, seconds, octets_in, octets_out, cause, personal)
 		values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (nas, session, status, at) do nothing`,

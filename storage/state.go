@@ -1,7 +1,6 @@
 package storage
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -13,8 +12,8 @@ import (
 
 // Sentinels of acts that fit nowhere.
 var (
-	ErrSerialTaken = errors.New("another living token has this serial")
-	ErrSeedTaken   = errors.New("another living token has this seed; assign that one to several users instead")
+	ErrSerialTaken = fmt.Errorf("another living token has this serial: %w", authn.ErrExists)
+	ErrSeedTaken   = fmt.Errorf("another living token has this seed; assign that one to several users instead: %w", authn.ErrExists)
 	ErrUserTaken   = fmt.Errorf("this user of the directory already has an account: %w", authn.ErrExists)
 )
 
@@ -35,6 +34,7 @@ type state struct {
 	ratchets   map[ratchetKey]int64 // Unix seconds
 	newest     int64                // Unix seconds at which the newest TOTP step ever burnt begins
 
+	grants map[uint64][]authn.Grant // of batches that a replay may make live, by the number of their event
 	nonces nonceSet
 	spent  func(nonce [12]byte) bool // that of nonces
 	dirty  dirtyRows
@@ -81,7 +81,7 @@ func newState() *state {
 	s := &state{
 		accounts: map[authn.AccountID]*accountEntry{}, tokens: map[token.ID]*tokenEntry{},
 		users: map[userKey]authn.AccountID{}, serials: map[string]token.ID{}, seeds: map[[16]byte]token.ID{},
-		tombstones: map[[16]byte]int64{}, ratchets: map[ratchetKey]int64{},
+		tombstones: map[[16]byte]int64{}, ratchets: map[ratchetKey]int64{}, grants: map[uint64][]authn.Grant{},
 		nonces: nonceSet{at: map[[12]byte]int64{}},
 	}
 	s.spent = s.nonces.spent
@@ -122,6 +122,16 @@ func (s *state) putAccount(a *authn.Account) *accountEntry {
 		}
 	}
 	return e
+}
+
+// take gives an account what a batch grants it. The caller holds mu and the account's lock.
+func (s *state) take(e *accountEntry, holds []token.Assignment) {
+	e.a.Take(holds)
+	for _, h := range holds {
+		if t := s.tokens[h.Token]; t != nil {
+			t.holders = append(slices.Clip(t.holders), e.a.ID)
+		}
+	}
 }
 
 // putToken adds a token or replaces its image. The caller holds mu and, for an old token, its lock.
@@ -182,19 +192,36 @@ func (s *state) admit(accounts []*authn.Account, tokens []*token.Token) error {
 	}
 	serials, seeds := map[string]bool{}, map[[16]byte]bool{}
 	for _, t := range tokens {
-		if t.State < token.InStock || t.State > token.Destroyed || t.State == token.Expired {
-			return fmt.Errorf("token %v: %v is not a state to keep", t.ID, t.State)
+		if err := s.admitToken(t); err != nil {
+			return err
 		}
 		if t.State == token.Destroyed {
 			continue
 		}
-		if id, ok := s.serials[t.Serial]; t.Serial != "" && (serials[t.Serial] || ok && id != t.ID) {
+		if t.Serial != "" && serials[t.Serial] {
 			return fmt.Errorf("token %v, serial %q: %w", t.ID, t.Serial, ErrSerialTaken)
 		}
-		if id, ok := s.seeds[t.Fingerprint]; seeds[t.Fingerprint] || ok && id != t.ID {
+		if seeds[t.Fingerprint] {
 			return fmt.Errorf("token %v, serial %q: %w", t.ID, t.Serial, ErrSeedTaken)
 		}
 		serials[t.Serial], seeds[t.Fingerprint] = true, true
+	}
+	return nil
+}
+
+// admitToken says whether one new image of a token may enter beside what lives; the caller holds mu.
+func (s *state) admitToken(t *token.Token) error {
+	if t.State < token.InStock || t.State > token.Destroyed || t.State == token.Expired {
+		return fmt.Errorf("token %v: %v is not a state to keep", t.ID, t.State)
+	}
+	if t.State == token.Destroyed {
+		return nil
+	}
+	if id, ok := s.serials[t.Serial]; t.Serial != "" && ok && id != t.ID {
+		return fmt.Errorf("token %v, serial %q: %w", t.ID, t.Serial, ErrSerialTaken)
+	}
+	if id, ok := s.seeds[t.Fingerprint]; ok && id != t.ID {
+		return fmt.Errorf("token %v, serial %q: %w", t.ID, t.Serial, ErrSeedTaken)
 	}
 	return nil
 }

@@ -94,7 +94,7 @@ func TestSeedKnownAgain(t *testing.T) {
 		x.Last, x.CredentialID = last, "OATH1"
 		return x
 	}
-	err := db.Import(context.Background(), &Batch{Act: *act("token.import"), Tokens: []*token.Token{newToken(t, db, token.HOTP, 5), again(3)}})
+	err := db.Import(context.Background(), &authn.Batch{Event: act("token.import"), Tokens: []*token.Token{newToken(t, db, token.HOTP, 5), again(3)}}, nil)
 	var row *RowError
 	if !errors.Is(err, ErrSerialTaken) || !errors.As(err, &row) || row.Row != 1 {
 		t.Errorf("a living token's seed: %v", err)
@@ -118,7 +118,7 @@ func TestSeedKnownAgain(t *testing.T) {
 	closeDB(t, db)
 	db = s.open(t)
 	x := again(3)
-	if err := db.Import(context.Background(), &Batch{Act: *act("token.import"), Tokens: []*token.Token{x}}); err != nil {
+	if err := db.Import(context.Background(), &authn.Batch{Event: act("token.import"), Tokens: []*token.Token{x}}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if info, err := db.Token(x.ID); err != nil || info.Token.Last != 41 {
@@ -135,8 +135,8 @@ func TestImport(t *testing.T) {
 	s, f := newSite(t), &faults{}
 	s.env.onCommit = f.onCommit
 	db := s.open(t)
-	batch := func(from int) *Batch {
-		b := &Batch{Act: *act("token.import")}
+	batch := func(from int) *authn.Batch {
+		b := &authn.Batch{Event: act("token.import")}
 		for i := range n {
 			tok := newToken(t, db, token.HOTP, from+i)
 			b.Tokens = append(b.Tokens, tok)
@@ -145,7 +145,7 @@ func TestImport(t *testing.T) {
 		return b
 	}
 	first := batch(0)
-	if err := db.Import(context.Background(), first); err != nil {
+	if err := db.Import(context.Background(), first, nil); err != nil {
 		t.Fatal(err)
 	}
 	if ok, err := burn(db, first.Accounts[7].ID, first.Tokens[7].ID, 3); !ok || err != nil {
@@ -162,7 +162,7 @@ func TestImport(t *testing.T) {
 		}
 		return commit()
 	})
-	if err := db.Import(ctx, second); !errors.Is(err, context.Canceled) {
+	if err := db.Import(ctx, second, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("a cancelled import: %v", err)
 	}
 	f.set(nil)
@@ -178,7 +178,7 @@ func TestImport(t *testing.T) {
 		}
 		return commit()
 	})
-	if err := db.Import(context.Background(), second); !errors.Is(err, ErrFault) {
+	if err := db.Import(context.Background(), second, nil); !errors.Is(err, ErrFault) {
 		t.Errorf("an import over a fault: %v", err)
 	}
 	f.set(nil)
@@ -200,7 +200,7 @@ func TestImport(t *testing.T) {
 		}
 		return commit()
 	})
-	if err := db.Import(context.Background(), second); err != nil {
+	if err := db.Import(context.Background(), second, nil); err != nil {
 		t.Fatal(err)
 	}
 	f.set(nil)
@@ -212,7 +212,7 @@ func TestImport(t *testing.T) {
 	if image(cut) != before {
 		t.Error("an import cut short is there after a restart")
 	}
-	if err := cut.Import(context.Background(), second); err != nil {
+	if err := cut.Import(context.Background(), second, nil); err != nil {
 		t.Errorf("the same import after the cut: %v", err)
 	}
 	page, err := db.Tokens(context.Background(), TokenFilter{Serial: "SN0019", Limit: 1000})
@@ -233,7 +233,7 @@ func TestImportGivenUpIsNoTrap(t *testing.T) {
 	s, f := newSite(t), &faults{}
 	s.env.onCommit = f.onCommit
 	db := s.open(t)
-	b := &Batch{Act: *act("token.import")}
+	b := &authn.Batch{Event: act("token.import")}
 	for i := range 300 {
 		tok := newToken(t, db, token.HOTP, i)
 		b.Tokens = append(b.Tokens, tok)
@@ -247,7 +247,7 @@ func TestImportGivenUpIsNoTrap(t *testing.T) {
 		}
 		return commit()
 	})
-	if err := db.Import(context.Background(), b); !errors.Is(err, ErrFault) {
+	if err := db.Import(context.Background(), b, nil); !errors.Is(err, ErrFault) {
 		t.Fatalf("an import over a fault: %v", err)
 	}
 	recovered(t, db)

@@ -76,6 +76,15 @@ create table batch (
   seq  integer not null -- event that made it live
 ) strict;
 
+-- What a batch gives to accounts that were there before it: applied when the batch is live, then part of the account's
+-- row, which holds it once its applied_seq has reached the batch's seq.
+create table batch_grant (
+  batch   integer not null,
+  account integer not null,
+  holds   blob    not null,
+  primary key (batch, account)
+) strict, without rowid;
+
 create table tombstone (
   fingerprint blob primary key,
   last        integer not null
