@@ -44,8 +44,9 @@ import (
 // Store is what the API may do with the data.
 type Store interface {
 	Update(keys authn.Keys, f func(*authn.Held) (authn.Change, error), done func(error)) error
-	// Import brings new accounts and tokens in, all or none, however many there are.
-	Import(ctx context.Context, accounts []*authn.Account, tokens []*token.Token, act *authn.Event) error
+	// Import brings a batch in, whole or not at all, however large it is, and tells progress how many rows of how many are
+	// written. authn.ErrExists: something of it is here meanwhile.
+	Import(ctx context.Context, b *authn.Batch, progress func(written, rows int)) error
 
 	AccountOf(directory, external string) authn.AccountID
 	// Account gives a copy; authn.ErrNotFound when there is none.

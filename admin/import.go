@@ -47,12 +47,10 @@ func (s *Server) importTokens(ctx context.Context, in *struct {
 	if len(incoming) == 0 {
 		return nil, newProblem(http.StatusUnprocessableEntity, "empty-file", wordEmptyFile)
 	}
-	var keys authn.Keys
 	n := Imported{Tokens: len(incoming)}
 	for _, i := range incoming {
 		if i.Owner != nil {
 			n.Assigned++
-			keys.Accounts = append(keys.Accounts, i.Owner.Account)
 		}
 		if i.Token.Form == token.Hardware {
 			n.Hardware++
@@ -66,42 +64,27 @@ func (s *Server) importTokens(ctx context.Context, in *struct {
 		}
 	}
 	act := s.act(ctx)
-	source := shown([]byte(in.Source))
-	if len(incoming) <= oneTransaction {
-		_, err = s.apply(ctx, keys, simple(func(h *authn.Held) (authn.Change, *authn.Refusal) {
-			return act.Import(h, incoming, in.Pending, source)
-		}))
-	} else {
-		err = s.importMany(ctx, act, incoming, in.Pending, source)
+	batch, refused := act.Import(incoming, s.here, in.Pending, shown([]byte(in.Source)))
+	if refused != nil {
+		return nil, s.problem(refused)
 	}
-	if err != nil {
-		return nil, err
+	if err := s.Store.Import(ctx, batch, nil); err != nil {
+		return nil, s.problem(err)
 	}
+	for _, g := range batch.Grants {
+		s.Forget(g.Account)
+	}
+	s.logAct(batch.Event)
 	return &struct{ Body Imported }{n}, nil
 }
 
-// oneTransaction is how many tokens may come in by one Update, which holds logins up for as long as it is written (S8).
-// More go the store's way for many rows, which takes new accounts only.
-const oneTransaction = 400
-
-func (s *Server) importMany(ctx context.Context, act authn.Act, incoming []authn.Incoming, pending bool, source string) error {
-	for _, i := range incoming {
-		if i.Owner == nil {
-			continue
-		}
-		if _, err := s.Store.Account(i.Owner.Account); err == nil {
-			return newProblem(http.StatusUnprocessableEntity, "file-too-long", wordTooManyOwners(i.Owner.User.Name))
-		}
+// here gives the account of somebody who has one; nil else.
+func (s *Server) here(id authn.AccountID) *authn.Account {
+	a, err := s.Store.Account(id)
+	if err != nil {
+		return nil
 	}
-	c, refused := act.Import(&authn.Held{}, incoming, pending, source)
-	if refused != nil {
-		return s.problem(refused)
-	}
-	if err := s.Store.Import(ctx, c.Accounts, c.Tokens, c.Event); err != nil {
-		return s.problem(err)
-	}
-	s.logAct(c.Event)
-	return nil
+	return a
 }
 
 // askAll looks up everybody a file names, by spelling. An outage ends it; what is wrong with the file is readSeeds' to say.

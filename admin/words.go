@@ -69,7 +69,3 @@ func label(t *token.Token) string {
 	}
 	return t.ID.String()
 }
-
-func wordTooManyOwners(name string) string {
-	return fmt.Sprintf("Nothing was imported: a file with more than %d tokens may name only users without an account, and %s has one; split the file.", oneTransaction, quoted(name))
-}

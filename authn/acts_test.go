@@ -191,26 +191,46 @@ func TestActsLeaveHeldAlone(t *testing.T) {
 }
 
 func TestImportAct(t *testing.T) {
-	me := &Owner{Account: 3, User: annie}
-	one, two, three := stock(token.Hardware), stock(token.Hardware), stock(token.Hardware)
-	two.ID, three.ID = 8, 9
-	c, refused := act.Import(holding(nil, nil), []Incoming{{Token: one, Owner: me}, {Token: two, Owner: me}, {Token: three}}, false, "file.csv")
+	me, other := &Owner{Account: 3, User: annie}, &Owner{Account: 4, User: &User{Directory: "corp", ID: "4", Name: "bob"}}
+	here := &Account{ID: 4, Name: "bob", Generation: 6, Assignments: []token.Assignment{{Token: 99, Standing: token.Revoked}}}
+	known := func(id AccountID) *Account {
+		if id == here.ID {
+			return here
+		}
+		return nil
+	}
+	one, two, three, four := stock(token.Hardware), stock(token.Hardware), stock(token.Hardware), stock(token.Hardware)
+	two.ID, three.ID, four.ID = 8, 9, 10
+	b, refused := act.Import([]Incoming{{Token: one, Owner: me}, {Token: two, Owner: me}, {Token: three}, {Token: four, Owner: other}}, known, true, "file.csv")
 	if refused != nil {
 		t.Fatal(refused)
 	}
-	if len(c.Accounts) != 1 || len(c.Accounts[0].Assignments) != 2 || c.Accounts[0].ID != 3 {
-		t.Errorf("accounts: %+v", c.Accounts)
+	if len(b.Accounts) != 1 || len(b.Accounts[0].Assignments) != 2 || b.Accounts[0].ID != 3 || b.Accounts[0].Generation != 1 {
+		t.Errorf("accounts: %+v", b.Accounts)
 	}
-	if c.Tokens[0].State != token.InUse || c.Tokens[1].State != token.InUse || c.Tokens[2].State != token.InStock {
-		t.Errorf("states: %v %v %v", c.Tokens[0].State, c.Tokens[1].State, c.Tokens[2].State)
+	if len(b.Grants) != 1 || b.Grants[0].Account != 4 || len(b.Grants[0].Holds) != 1 || b.Grants[0].Holds[0].Standing != token.Pending {
+		t.Errorf("grants: %+v", b.Grants)
 	}
-	var many []Incoming
-	for i := range MostTokens + 1 {
-		tok := stock(token.Hardware)
-		tok.ID = token.ID(i + 1)
-		many = append(many, Incoming{Token: tok, Owner: me})
+	if b.Tokens[0].State != token.InUse || b.Tokens[1].State != token.InUse || b.Tokens[2].State != token.InStock || one.State != token.InStock {
+		t.Errorf("states: %v %v %v", b.Tokens[0].State, b.Tokens[1].State, b.Tokens[2].State)
 	}
-	if c, refused := act.Import(holding(nil, nil), many, false, "x"); refused == nil || refused.Code != "too-many-tokens" || c.Event != nil {
-		t.Errorf("an account with too many tokens: %v", refused)
+	if here.Generation != 6 || len(here.Assignments) != 1 {
+		t.Errorf("deciding changed the account: %+v", here)
+	}
+	here.Memory.Pairs = []Pair{{}}
+	if here.Take(b.Grants[0].Holds); here.Generation != 7 || !here.Holds(10) || len(here.Memory.Pairs) != 0 {
+		t.Errorf("after the grant: %+v", here)
+	}
+
+	for _, owner := range []*Owner{me, other} {
+		var many []Incoming
+		for i := range MostTokens + 1 {
+			tok := stock(token.Hardware)
+			tok.ID = token.ID(i + 1)
+			many = append(many, Incoming{Token: tok, Owner: owner})
+		}
+		if b, refused := act.Import(many, known, false, "x"); refused == nil || refused.Code != "too-many-tokens" || b != nil {
+			t.Errorf("an account with too many tokens: %v", refused)
+		}
 	}
 }

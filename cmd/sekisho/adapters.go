@@ -23,13 +23,6 @@ type adminStore struct{ *storage.DB }
 
 var _ admin.Store = adminStore{}
 
-func (s adminStore) Import(ctx context.Context, accounts []*authn.Account, tokens []*token.Token, act *authn.Event) error {
-	b := &storage.Batch{Accounts: accounts, Tokens: tokens, Act: *act}
-	err := s.DB.Import(ctx, b)
-	act.Seq = b.Act.Seq
-	return err
-}
-
 func (s adminStore) FindToken(ctx context.Context, name string) (token.ID, error) {
 	if id, ok := s.TokenBySerial(name); ok {
 		return id, nil
