@@ -146,22 +146,21 @@ type Clock interface {
 	Accept() (was bool)
 }
 
-// Server serves the API by one configuration. All fields but NewUser, Former and Stopping are needed.
+// Server serves the API by one configuration. All fields but Former and Stopping are needed.
 type Server struct {
-	Store     Store
-	Directory authn.Directory
-	Keys      Keys
-	Clients   Clients
-	Clock     Clock
-	Operators Operators
-	Issuer    string                                 // shown by apps beside a software token's codes
-	NewUser   func(name []byte) (*authn.User, error) // makes a user of a name nobody has yet, for `directory: none`; else nil
-	Forget    func(...authn.AccountID)               // drops cached answers of accounts that an act changed (S13)
-	Health    func() Health
-	Now       func() time.Time
-	Log       *slog.Logger
-	Former    *Server         // whose place this one takes: acts of both take turns
-	Stopping  <-chan struct{} // closed when the service stops: whoever follows logins is let go
+	Store       Store
+	Directories authn.Directories
+	Keys        Keys
+	Clients     Clients
+	Clock       Clock
+	Operators   Operators
+	Issuer      string                   // shown by apps beside a software token's codes
+	Forget      func(...authn.AccountID) // drops cached answers of accounts that an act changed (S13)
+	Health      func() Health
+	Now         func() time.Time
+	Log         *slog.Logger
+	Former      *Server         // whose place this one takes: acts of both take turns
+	Stopping    <-chan struct{} // closed when the service stops: whoever follows logins is let go
 
 	acts *sync.Mutex // one act at a time: what it looked up stays true until it is decided
 }
@@ -288,16 +287,21 @@ func simple(rule func(*authn.Held) (authn.Change, *authn.Refusal)) func(*authn.H
 
 // person is what the directory says about a name.
 type person struct {
-	name string
-	user *authn.User
-	err  error
+	name    string
+	reading authn.NameReading
+	user    *authn.User
+	err     error
 }
+
+// operatorNames is how the names are read that operators and the files of an import give: by no client's rules.
+var operatorNames authn.Names
 
 // ask looks a name up. It comes before acts is locked: a directory that is slow must not hold up an act that does not need
 // it (I7).
 func (s *Server) ask(ctx context.Context, name string) person {
-	u, err := s.Directory.Lookup(ctx, []byte(name))
-	return person{name, u, err}
+	r := operatorNames.Read(s.Directories, []byte(name))
+	u, err := s.Directories.Lookup(ctx, &r)
+	return person{name, r, u, err}
 }
 
 // owner finds the account of a person: through the directory, else by account ID, for people who are no longer in it and
@@ -313,10 +317,18 @@ func (s *Server) owner(p person) (authn.Owner, error) {
 	return s.ownerOf(p.user, p.err, p.name)
 }
 
-// newOwner is owner for acts that may make an account: under `directory: none` they make the user too.
+// userMaker is a directory whose users are those to whom something was given: one of type none.
+type userMaker interface {
+	// NewUser makes a user of a name that nobody has yet. Nothing is saved.
+	NewUser(name []byte) (*authn.User, error)
+}
+
+// newOwner is owner for acts that may make an account: in a directory of type none they make the user too.
 func (s *Server) newOwner(p person) (authn.Owner, error) {
-	if errors.Is(p.err, authn.ErrUnknownUser) && s.NewUser != nil {
-		p.user, p.err = s.NewUser([]byte(p.name))
+	if b := p.reading.Branch; b != nil && errors.Is(p.err, authn.ErrUnknownUser) {
+		if d, ok := b.Directory.(userMaker); ok {
+			p.user, p.err = d.NewUser(p.reading.Name)
+		}
 	}
 	return s.ownerOf(p.user, p.err, p.name)
 }

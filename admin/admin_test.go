@@ -25,7 +25,7 @@ import (
 func silent(t *testing.T, log io.Writer) *Server {
 	t.Helper()
 	return &Server{
-		Store: nil, Directory: deadDirectory{}, Clock: deadClock{},
+		Store: nil, Directories: authn.Directories{{Name: "dead", Directory: deadDirectory{}}}, Clock: deadClock{},
 		Health: func() Health { return Health{OK: true, Version: "test"} },
 		Now:    time.Now, Log: slog.New(slog.NewTextHandler(log, nil)),
 	}
@@ -201,7 +201,7 @@ func TestASlowDirectoryHoldsUpNoOtherAct(t *testing.T) {
 	} {
 		t.Run(tt.path, func(t *testing.T) {
 			s, d := silent(t, io.Discard), stuckDirectory{asked: make(chan struct{}), answer: make(chan struct{})}
-			s.Directory, s.Clock, s.Forget = d, &doubtful{}, func(...authn.AccountID) {}
+			s.Directories[0].Directory, s.Clock, s.Forget = d, &doubtful{}, func(...authn.AccountID) {}
 			s.Store = brokenStore{Store: oneToken{token: token.Token{ID: 7, Mode: token.HOTP}}}
 			h, slow := s.Handler(), httptest.NewRecorder()
 			ended := make(chan struct{})

@@ -181,8 +181,8 @@ func (s *Server) loginQuery(r *http.Request) (q LoginQuery, follow bool, p *Prob
 		}
 	}
 	if name := v.Get("user"); name != "" {
-		if u, err := s.Directory.Lookup(r.Context(), []byte(name)); err == nil {
-			q.Account = s.Store.AccountOf(u.Directory, u.ID)
+		if p := s.ask(r.Context(), name); p.err == nil {
+			q.Account = s.Store.AccountOf(p.user.Directory, p.user.ID)
 		}
 		if q.Account == 0 {
 			q.Name = []byte(name)

@@ -38,6 +38,7 @@ type Client struct {
 	Blind         bool   // challenge: blind (S19): everybody is asked for a code, the first factor's verdict stays hidden
 	Tries         int    // codes asked for in one dialogue
 	Prompts       Prompts
+	Names         Names         // how typed names are read
 	RejectDelay   time.Duration // least time from arrival to a refusal (S20)
 	RetryAfter    time.Duration // when the gateway repeats its request; refusals leave before it where they can
 	Deadline      time.Duration // from arrival; after it the gateway has given up and nothing is answered

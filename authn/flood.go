@@ -26,7 +26,7 @@ func (t *attempt) gather(s Step, now time.Time) bool {
 	id := t.account.octets()
 	who := id[:]
 	if t.account == 0 {
-		who = t.l.Name
+		who = t.name.spelling(t.l.Name)
 	}
 	addr := t.l.Source.Addr().As16()
 	key := t.a.Store.Keyed(domainFlood, []byte(t.l.Client.Name), addr[:], t.l.Station, who)

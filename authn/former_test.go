@@ -27,7 +27,7 @@ func TestFormer(t *testing.T) {
 	}
 
 	old := h.auth
-	h.auth = &authn.Authenticator{Directory: h.dir, Store: h.db, Keys: h.db.Keys(), Limits: authn.NormalLimits, Clock: old.Clock,
+	h.auth = &authn.Authenticator{Directories: h.auth.Directories, Store: h.db, Keys: h.db.Keys(), Limits: authn.NormalLimits, Clock: old.Clock,
 		Now: old.Now, Log: old.Log, Former: old,
 		Policies: []*authn.Policy{{Name: "new", First: authn.Password, Joined: true, Ask: true, Window: token.LoginWindow}}}
 	h.dir.set(func(p *people) { close(p.hold); p.hold = nil })

@@ -96,7 +96,7 @@ func (h *house) open(policies []*authn.Policy) {
 	if h.auth != nil {
 		replies = h.auth.Replies
 	}
-	h.auth = &authn.Authenticator{Directory: h.dir, Store: db, Keys: db.Keys(), Policies: policies,
+	h.auth = &authn.Authenticator{Directories: authn.Directories{{Name: "corp", Directory: h.dir}}, Store: db, Keys: db.Keys(), Policies: policies,
 		Replies: replies, Limits: authn.NormalLimits,
 		Clock: &authn.Clock{}, Now: h.clock.now, Log: log}
 }

@@ -24,18 +24,18 @@ type Keyring interface {
 // nil, Epoch zero. A login is answered by the Authenticator that it was given to, to its end; for another configuration a
 // new Authenticator goes on with the Former one's memory.
 type Authenticator struct {
-	Directory Directory
-	Store     Store
-	Keys      Keyring
-	Policies  []*Policy  // the first that names client and user holds
-	Replies   *ReplyBook // nil: Accepts carry no attributes
-	Limits    Limits
-	Epoch     uint32 // of the store; States of another one are dead (S11, S18)
-	Clock     *Clock
-	Now       func() time.Time
-	Log       *slog.Logger
-	Metrics   *Metrics
-	Batches   bool // the Store says when the answers of a commit are handed out: they carry Decision.Batched
+	Directories Directories
+	Store       Store
+	Keys        Keyring
+	Policies    []*Policy  // the first that names client and user holds
+	Replies     *ReplyBook // nil: Accepts carry no attributes
+	Limits      Limits
+	Epoch       uint32 // of the store; States of another one are dead (S11, S18)
+	Clock       *Clock
+	Now         func() time.Time
+	Log         *slog.Logger
+	Metrics     *Metrics
+	Batches     bool // the Store says when the answers of a commit are handed out: they carry Decision.Batched
 	// Former is the one whose place this takes: open dialogues, the bind budget and the counts of failures go on. It has
 	// the same Store, Keys and Epoch. It is let go of with the first login.
 	Former *Authenticator
@@ -91,6 +91,7 @@ type attempt struct {
 	apart    bool // on a goroutine of its own: it may wait
 	ctx      context.Context
 	cancel   context.CancelFunc
+	name     NameReading
 	user     *User
 	policy   *Policy
 	grant    *grant // what an Accept carries
@@ -135,6 +136,7 @@ func (a *Authenticator) Authenticate(l *Login, done func(Decision)) {
 	a.start()
 	t := &attempt{a: a, l: l, done: done}
 	defer t.rescue()
+	t.name = l.Client.Names.Read(a.Directories, l.Name)
 	t.room.parts = [3][]byte{append(t.room.client[:0], l.Client.Name...), l.Source.AppendTo(t.room.source[:0]), l.Packet}
 	t.digest = a.Store.Keyed(domainDigest, t.room.parts[:]...)
 	t.room.parts = [3][]byte{} // the packet is the caller's again
@@ -154,7 +156,7 @@ func (a *Authenticator) Authenticate(l *Login, done func(Decision)) {
 // does not tell what was checked. It is at least the configured delay and twice the directory's bind time, and stays
 // below the gateway's own retry time.
 func (a *Authenticator) RejectDelay(c *Client) time.Duration {
-	d := max(c.RejectDelay, 2*a.Directory.BindTime())
+	d := max(c.RejectDelay, 2*a.Directories.BindTime(&c.Names))
 	if most := c.RetryAfter - 100*time.Millisecond; c.RetryAfter > 0 && d > most {
 		d = max(most, c.RejectDelay)
 	}
@@ -235,15 +237,15 @@ func (t *attempt) deadline() context.Context {
 
 // lookup finds out who the name is. It reports false when it went on elsewhere.
 func (t *attempt) lookup() bool {
-	u, ok := t.a.Directory.Peek(t.l.Name, t.a.Now())
+	u, ok := t.a.Directories.Peek(&t.name, t.a.Now())
 	if !ok {
-		if !t.apart {
+		if !t.apart && t.name.Branch != nil {
 			t.goOn()
 			return false
 		}
 		begun := time.Now()
 		var err error
-		u, err = t.a.Directory.Lookup(t.deadline(), t.l.Name)
+		u, err = t.a.Directories.Lookup(t.deadline(), &t.name)
 		t.stages.Lookup = time.Since(begun)
 		switch {
 		case errors.Is(err, ErrUnknownUser):
@@ -251,7 +253,7 @@ func (t *attempt) lookup() bool {
 		case errors.Is(err, ErrAmbiguousUser):
 			t.f.Finding = SeveralFound
 		case err != nil:
-			t.a.Log.Warn("the directory did not answer", "client", t.l.Client.Name, "error", err)
+			t.a.Log.Warn("the directory did not answer", "directory", t.name.Branch.Name, "client", t.l.Client.Name, "error", err)
 			t.f.Finding = NoAnswer
 			return true
 		}
@@ -398,7 +400,7 @@ func (t *attempt) trace() {
 	}
 	addr := p.Addr().As16()
 	if t.user == nil {
-		t.failKey = t.a.Store.Keyed(domainName, spelling(t.l.Name), addr[:])
+		t.failKey = t.a.Store.Keyed(domainName, t.name.spelling(t.l.Name), addr[:])
 	} else {
 		t.failKey = t.a.Store.Keyed(domainFailures, []byte(t.user.Directory), []byte(t.user.ID), addr[:])
 	}
@@ -510,7 +512,7 @@ func (t *attempt) slots() {
 		p = purseKnown
 	}
 	t.passHash = t.a.hash(domainPassword, []byte(t.user.Directory), []byte(t.user.ID), t.password.Reveal())
-	ans := t.a.budget.reserve(t.userKey(), p, t.passHash, t.a.Directory.FailureLimit(), t.a.Now())
+	ans := t.a.budget.reserve(t.userKey(), p, t.passHash, t.name.Branch.Directory.FailureLimit(), t.a.Now())
 	if ans.stale {
 		t.f.Proof = Wrong
 		return
@@ -532,11 +534,11 @@ func (t *attempt) bind() {
 		t.a.budget.done(t.userKey(), t.slot, t.passHash, proof, t.a.Now())
 	}()
 	begun := time.Now()
-	res, err := t.a.Directory.Authenticate(t.deadline(), t.user, t.password)
+	res, err := t.name.Branch.Directory.Authenticate(t.deadline(), t.user, t.password)
 	t.stages.Bind += time.Since(begun)
 	switch {
 	case err != nil:
-		t.a.Log.Warn("the directory did not answer a bind", "client", t.l.Client.Name, "error", err)
+		t.a.Log.Warn("the directory did not answer a bind", "directory", t.name.Branch.Name, "client", t.l.Client.Name, "error", err)
 		t.f.Finding, sent = NoAnswer, !errors.Is(err, ErrNotSent)
 	case res.OK:
 		proof = Right

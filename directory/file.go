@@ -116,7 +116,7 @@ func (f *File) add(fu fileUser, fault func(key, problem, advice string)) {
 		fault("name", why, "give the name that the person types")
 		return
 	}
-	key := foldCase(folded)
+	key := authn.FoldCase(folded)
 	if f.byName[key] != nil {
 		fault("name", "another user has the same name", "give each their own; case and width of letters make no difference")
 	}
@@ -156,7 +156,7 @@ func (f *File) Peek(name []byte, _ time.Time) (*authn.User, bool) {
 	if err != nil {
 		return nil, false
 	}
-	u := f.byName[foldCase(folded)]
+	u := f.byName[authn.FoldCase(folded)]
 	return u, u != nil
 }
 
@@ -166,7 +166,7 @@ func (f *File) Lookup(_ context.Context, name []byte) (*authn.User, error) {
 	if err != nil {
 		return nil, err
 	}
-	if u := f.byName[foldCase(folded)]; u != nil {
+	if u := f.byName[authn.FoldCase(folded)]; u != nil {
 		return u, nil
 	}
 	return nil, authn.ErrUnknownUser

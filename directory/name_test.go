@@ -96,7 +96,7 @@ func FuzzName(f *testing.F) {
 		if again, err := foldName([]byte(folded)); err != nil || again != folded {
 			t.Fatalf("%q: folded %q, folded again %q %v", name, folded, again, err)
 		}
-		if !utf8.ValidString(folded) || len(folded) > maxName || !sameName(folded, folded) || !sameName(string(name), folded) {
+		if !utf8.ValidString(folded) || len(folded) > authn.MaxName || !sameName(folded, folded) || !sameName(string(name), folded) {
 			t.Fatalf("%q: folded %q", name, folded)
 		}
 		p, err := ldap.CompileFilter(userFilter("(&(objectClass=person)(uid=%s))", folded))

@@ -2,6 +2,7 @@ package radius
 
 import (
 	"net/netip"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -43,12 +44,12 @@ func TestConfig(t *testing.T) {
 	got := c.AuthnClients()
 	want := authn.Client{Name: "fw1", Service: "fw1", GatewayProves: true, CanChallenge: true, Blind: true, Tries: 5, Prompts: prompts["ja"],
 		RejectDelay: 500 * time.Millisecond, RetryAfter: 5 * time.Second, Deadline: 12 * time.Second}
-	if got[0] != want {
+	if !reflect.DeepEqual(got[0], want) {
 		t.Errorf("fw1 is %+v", got[0])
 	}
 	want = authn.Client{Name: "ocserv", Service: "vpn", TrustStation: true, CanChallenge: true, Tries: 3, Prompts: authn.DefaultPrompts,
 		RejectDelay: time.Second, RetryAfter: 10 * time.Second, Deadline: 8 * time.Second}
-	if got[1] != want {
+	if !reflect.DeepEqual(got[1], want) {
 		t.Errorf("ocserv is %+v", got[1])
 	}
 	s := c.settle()

@@ -1,53 +1,21 @@
 package storage
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"time"
-	"unicode"
-	"unicode/utf8"
-
-	"golang.org/x/text/cases"
-	"golang.org/x/text/unicode/norm"
 
 	"sekisho/authn"
 )
 
-// maxName is the longest User-Name that RADIUS carries, in octets.
-const maxName = 253
-
-// FoldName gives the one spelling under which a user of a `none` directory is kept: NFKC and Unicode case folding, without
-// blanks around it. A name that is empty, too long, not UTF-8 or holds control characters is nobody's:
-// [authn.ErrUnknownUser].
+// FoldName gives the one spelling under which a user of a `none` directory is kept: that of [authn.FoldName], without
+// regard to case. What cannot be a name is nobody's: [authn.ErrUnknownUser].
 func FoldName(name []byte) (string, error) {
-	name = bytes.TrimSpace(name)
-	if len(name) == 0 || len(name) > maxName || !utf8.Valid(name) || bytes.ContainsFunc(name, unicode.IsControl) {
-		return "", authn.ErrUnknownUser
+	folded, err := authn.FoldName(name)
+	if err != nil {
+		return "", err
 	}
-	if folded, ok := foldASCII(name); ok {
-		return folded, nil
-	}
-	folded := norm.NFKC.String(cases.Fold().String(norm.NFKC.String(string(name))))
-	if folded = string(bytes.TrimSpace([]byte(folded))); folded == "" {
-		return "", authn.ErrUnknownUser
-	}
-	return folded, nil
-}
-
-// foldASCII folds what nearly every name is without the tables of Unicode, to the same result.
-func foldASCII(name []byte) (string, bool) {
-	var room [maxName]byte
-	for i, c := range name {
-		switch {
-		case c >= utf8.RuneSelf:
-			return "", false
-		case 'A' <= c && c <= 'Z':
-			c += 'a' - 'A'
-		}
-		room[i] = c
-	}
-	return string(room[:len(name)]), true
+	return authn.FoldCase(string(folded)), nil
 }
 
 // ownDirectory answers from the account table, for gateways that check the password themselves.
@@ -68,12 +36,18 @@ func (d ownDirectory) Peek(name []byte, _ time.Time) (*authn.User, bool) {
 }
 
 func (d ownDirectory) Lookup(_ context.Context, name []byte) (*authn.User, error) {
+	u, err := d.NewUser(name)
+	if err == nil && d.db.AccountOf(d.name, u.ID) == 0 {
+		return nil, authn.ErrUnknownUser
+	}
+	return u, err
+}
+
+// NewUser is the user that an account of this name would have.
+func (d ownDirectory) NewUser(name []byte) (*authn.User, error) {
 	folded, err := FoldName(name)
 	if err != nil {
 		return nil, err
-	}
-	if d.db.AccountOf(d.name, folded) == 0 {
-		return nil, authn.ErrUnknownUser
 	}
 	return &authn.User{Directory: d.name, ID: folded, Name: folded}, nil
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"log/slog"
@@ -189,5 +188,3 @@ func newest(ctx context.Context, db *storage.DB) (time.Time, error) {
 	}
 	return events[0].At, nil
 }
-
-var errDirectoryType = errors.New("directory.type is none of ldap, file, none")

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os/user"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -37,7 +38,9 @@ func (a *app) checkConfigCommand() *cobra.Command {
 
 // summary says in a few lines what the configuration means.
 func (c *Config) summary(w io.Writer) {
-	fmt.Fprintf(w, "directory\t%s (%s)\n", c.Directory.Name, c.Directory.Type)
+	for _, d := range c.directories() {
+		fmt.Fprintf(w, "directory\t%s\n", d.sentence())
+	}
 	for _, cl := range c.Radius.List() {
 		how := "Message-Authenticator " + cl.MessageAuthenticator
 		if cl.Login.GatewayProves {
@@ -48,6 +51,18 @@ func (c *Config) summary(w io.Writer) {
 	for _, p := range c.Policies {
 		fmt.Fprintf(w, "policy\t%s: %s\n", p.Name, p.sentence())
 	}
+}
+
+// sentence tells who is in a directory.
+func (d *DirectoryConfig) sentence() string {
+	s := fmt.Sprintf("%s (%s)", d.Name, d.Type)
+	if len(d.Realms) > 0 {
+		s += ", realms " + strings.Join(d.Realms, ", ")
+	}
+	if len(d.UPNSuffixes) > 0 {
+		s += ", UPN suffixes " + strings.Join(d.UPNSuffixes, ", ")
+	}
+	return s
 }
 
 func (p PolicyConfig) sentence() string {

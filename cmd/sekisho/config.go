@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"sekisho/authn"
-	"sekisho/directory"
 	"sekisho/internal/conf"
 	"sekisho/radius"
 	"sekisho/storage"
@@ -21,17 +20,20 @@ import (
 // Config is the whole configuration. Each section belongs to the package that it configures; configs/sekisho.yaml
 // explains every key.
 type Config struct {
-	Storage   storage.Config  `yaml:"storage"`
-	Keys      KeysConfig      `yaml:"keys"`
-	Radius    radius.Config   `yaml:"radius"`
+	Storage storage.Config `yaml:"storage"`
+	Keys    KeysConfig     `yaml:"keys"`
+	Radius  radius.Config  `yaml:"radius"`
+	// Directory is asked for names without a realm.
 	Directory DirectoryConfig `yaml:"directory"`
-	Policies  []PolicyConfig  `yaml:"policies"`
-	Limits    LimitsConfig    `yaml:"limits"`
-	Login     LoginConfig     `yaml:"login"`
-	Enroll    EnrollConfig    `yaml:"enroll"`
-	Admin     AdminConfig     `yaml:"admin"`
-	Metrics   MetricsConfig   `yaml:"metrics"`
-	Log       LogConfig       `yaml:"log"`
+	// Directories are further ones, each for the names with its realms.
+	Directories []DirectoryConfig `yaml:"directories"`
+	Policies    []PolicyConfig    `yaml:"policies"`
+	Limits      LimitsConfig      `yaml:"limits"`
+	Login       LoginConfig       `yaml:"login"`
+	Enroll      EnrollConfig      `yaml:"enroll"`
+	Admin       AdminConfig       `yaml:"admin"`
+	Metrics     MetricsConfig     `yaml:"metrics"`
+	Log         LogConfig         `yaml:"log"`
 }
 
 // KeysConfig names the key that opens the store.
@@ -39,17 +41,6 @@ type KeysConfig struct {
 	// File was made by `sekisho keys new`. Without it no token in the store can be used, and with it a stolen store can:
 	// keep it out of the data folder and out of its backups. Required.
 	File string `yaml:"file"`
-}
-
-// DirectoryConfig says where users come from.
-type DirectoryConfig struct {
-	// Name is kept with each account, so that users of a later, other directory are not taken for these. Default: the type.
-	Name string `yaml:"name"`
-	// Type is ldap, file, or none: no directory, where gateways check passwords themselves and users are those to whom
-	// tokens were assigned. Required.
-	Type string               `yaml:"type"`
-	LDAP directory.LDAPConfig `yaml:"ldap"`
-	File directory.FileConfig `yaml:"file"`
 }
 
 // PolicyConfig says how some users prove themselves at some gateways. The first policy that fits both holds; who fits
@@ -142,7 +133,9 @@ func loadConfig(path string, environ []string) (*Config, []string, error) {
 }
 
 func (c *Config) defaults() {
-	c.Directory.Name = cmp.Or(c.Directory.Name, c.Directory.Type)
+	for _, d := range c.directories() {
+		d.Name = cmp.Or(d.Name, d.Type)
+	}
 	c.Limits.Preset = cmp.Or(c.Limits.Preset, "normal")
 	c.Enroll.Issuer = cmp.Or(c.Enroll.Issuer, "Sekisho")
 	c.Admin.Socket = cmp.Or(c.Admin.Socket, defaultSocket)
@@ -159,7 +152,7 @@ func (c *Config) defaults() {
 func (c *Config) check(doc *conf.Doc) (warnings []string) {
 	checkSection(doc, "storage", c.Storage.Check())
 	c.checkKeys(doc)
-	c.checkDirectory(doc)
+	warnings = append(warnings, c.checkDirectories(doc)...)
 	faults, warned := c.Radius.Check()
 	for _, f := range faults {
 		doc.Fault("radius."+f.Key, f.Problem, f.Advice)
@@ -173,15 +166,7 @@ func (c *Config) check(doc *conf.Doc) (warnings []string) {
 	within(doc, "login.window_steps", c.Login.WindowSteps, 0, 3)
 	within(doc, "login.hotp_lookahead", c.Login.HOTPLookAhead, 1, 50)
 	warnings = append(warnings, c.checkPolicies(doc)...)
-	if w := authn.LockoutWarning(max(0, c.Directory.LDAP.FailureLimit)); w != "" && c.asksPasswords() {
-		warnings = append(warnings, "directory.ldap.failure_limit: "+w)
-	}
 	return warnings
-}
-
-// asksPasswords tells whether any login is checked by an LDAP directory.
-func (c *Config) asksPasswords() bool {
-	return c.Directory.Type == "ldap" && slices.ContainsFunc(c.Policies, func(p PolicyConfig) bool { return !p.Deny && p.FirstFactor == "password" })
 }
 
 func (c *Config) checkKeys(doc *conf.Doc) {
@@ -191,23 +176,6 @@ func (c *Config) checkKeys(doc *conf.Doc) {
 	}
 	if _, err := token.LoadOuterKey(c.Keys.File); err != nil {
 		doc.Fault("keys.file", err.Error(), "")
-	}
-}
-
-func (c *Config) checkDirectory(doc *conf.Doc) {
-	var faults directory.Faults
-	switch c.Directory.Type {
-	case "ldap":
-		faults = c.Directory.LDAP.Check()
-	case "file":
-		faults = c.Directory.File.Check()
-	case "none":
-		return
-	default:
-		oneOf(doc, "directory.type", c.Directory.Type, "ldap", "file", "none")
-	}
-	for _, f := range faults {
-		doc.Fault("directory."+c.Directory.Type+"."+f.Key, f.Problem, f.Advice)
 	}
 }
 

@@ -77,7 +77,12 @@ func TestShippedConfigHasEveryKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	var walk func(v reflect.Type, path string)
+	walked := map[reflect.Type]bool{} // a section that stands twice is explained once
 	walk = func(v reflect.Type, path string) {
+		if walked[v] {
+			return
+		}
+		walked[v] = true
 		for i := range v.NumField() {
 			f := v.Field(i)
 			name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")

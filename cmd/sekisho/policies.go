@@ -50,9 +50,9 @@ func foldGroups(groups []string) []string {
 func (c *Config) checkGroups(doc *conf.Doc, key string, groups []string) {
 	for i, g := range groups {
 		switch at := fmt.Sprintf("%s[%d]", key, i); {
-		case c.Directory.Type == "none":
+		case c.onlyType("none"):
 			doc.Fault(at, "there are no groups with directory.type none", "leave it out, or name a directory that has groups")
-		case c.Directory.Type == "ldap" && !directory.IsDN(g):
+		case c.onlyType("ldap", "none") && !directory.IsDN(g):
 			doc.Fault(at, strconv.Quote(g)+" is not a DN", "write the group's DN; 'sekisho user show NAME' lists those of a member")
 		case strings.TrimSpace(g) == "":
 			doc.Fault(at, "is blank", "name a group, or leave it out")

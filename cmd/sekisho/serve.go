@@ -23,7 +23,6 @@ import (
 
 	"sekisho/admin"
 	"sekisho/authn"
-	"sekisho/directory"
 	"sekisho/radius"
 	"sekisho/storage"
 	"sekisho/token"
@@ -66,17 +65,17 @@ func spareProcessors() {
 // service is the running whole. It is made by open, which opens and wires everything and then listens, and lives until
 // the context of run ends.
 type service struct {
-	config    *Config
-	log       *slog.Logger
-	db        *storage.DB
-	directory authn.Directory
-	login     *authn.Authenticator
-	clock     clock
-	radius    *radius.Server
-	admin     *http.Server
-	metrics   *http.Server
-	adminAt   net.Listener
-	metricsAt net.Listener // nil: none configured
+	config      *Config
+	log         *slog.Logger
+	db          *storage.DB
+	directories authn.Directories
+	login       *authn.Authenticator
+	clock       clock
+	radius      *radius.Server
+	admin       *http.Server
+	metrics     *http.Server
+	adminAt     net.Listener
+	metricsAt   net.Listener // nil: none configured
 }
 
 // open opens what the service stands on, wires the parts together and listens on every door, so that whatever is wrong
@@ -115,26 +114,13 @@ func (s *service) openParts(ctx context.Context, registry prometheus.Registerer)
 		s.log.Error("the clock stands before the newest event; time-based codes wait for 'sekisho clock accept'", "behind", ahead.Round(time.Second))
 		s.clock.BeginDoubt()
 	}
-	d := s.config.Directory
-	switch d.Type {
-	case "ldap":
-		s.directory, err = directory.OpenLDAP(d.Name, d.LDAP)
-	case "file":
-		s.directory, err = directory.OpenFile(d.Name, d.File)
-	case "none":
-		s.directory = s.db.Directory(d.Name)
-	default:
-		err = errDirectoryType
-	}
-	if err != nil {
-		return fmt.Errorf("opening the directory: %w", err)
-	}
-	return nil
+	s.directories, err = s.config.openDirectories(s.db)
+	return err
 }
 
 func (s *service) wire(registry *prometheus.Registry) {
 	s.login = &authn.Authenticator{
-		Directory: s.directory, Store: s.db, Keys: s.db.Keys(), Policies: s.config.policies(),
+		Directories: s.directories, Store: s.db, Keys: s.db.Keys(), Policies: s.config.policies(),
 		Replies: &authn.ReplyBook{Encode: radius.CompileReply}, Limits: s.config.limits(),
 		Epoch: uint32(s.db.Epoch()), Clock: s.clock.Clock, Now: time.Now, Log: s.log, Metrics: authn.NewMetrics(registry),
 		Batches: true,
@@ -144,18 +130,9 @@ func (s *service) wire(registry *prometheus.Registry) {
 		Registerer: registry, Healthy: func() bool { return s.db.Healthy() == nil }, Now: time.Now,
 	}
 	api := &admin.Server{
-		Store: adminStore{s.db}, Directory: s.directory, Keys: s.db.Keys(), Clients: gateways{s.config.Radius, s.db}, Clock: s.clock,
+		Store: adminStore{s.db}, Directories: s.directories, Keys: s.db.Keys(), Clients: gateways{s.config.Radius, s.db}, Clock: s.clock,
 		Operators: admin.Operators{Names: s.config.Admin.Operators}, Issuer: s.config.Enroll.Issuer,
 		Forget: s.radius.Forget, Health: s.health, Now: time.Now, Log: s.log,
-	}
-	if s.config.Directory.Type == "none" {
-		api.NewUser = func(name []byte) (*authn.User, error) {
-			folded, err := storage.FoldName(name)
-			if err != nil {
-				return nil, err
-			}
-			return &authn.User{Directory: s.config.Directory.Name, ID: folded, Name: folded}, nil
-		}
 	}
 	s.admin = api.HTTPServer()
 	s.metrics = &http.Server{Handler: s.metricsHandler(registry), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
@@ -234,9 +211,7 @@ func (s *service) close() error {
 			_ = l.Close()
 		}
 	}
-	if l, ok := s.directory.(*directory.LDAP); ok {
-		l.Close()
-	}
+	closeDirectories(s.directories)
 	if s.db != nil {
 		if err := s.db.Close(); err != nil {
 			faults = append(faults, fmt.Errorf("closing the store: %w", err))
@@ -245,22 +220,23 @@ func (s *service) close() error {
 	return errors.Join(faults...)
 }
 
-// watch looks once a second at what changes from outside: the clock, and the directory's lockout threshold, which is
-// learnt some time after the start where the configuration does not give it.
+// watch looks once a second at what changes from outside: the clock, and the directories' lockout thresholds.
 func (s *service) watch(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	limit := s.config.Directory.LDAP.FailureLimit
+	limits := lockouts{}
+	for _, d := range s.config.directories() {
+		limits[d.Name] = d.LDAP.FailureLimit // check-config has told about it
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 			s.clock.observe(s.log)
-			if now := s.directory.FailureLimit().Wrong; now != limit {
-				limit = now
-				if w := authn.LockoutWarning(now); w != "" && s.config.asksPasswords() {
-					s.log.Warn("the directory's lockout threshold is low", "warning", w)
+			for _, w := range limits.look(s.directories) {
+				if s.config.asksPasswords() {
+					s.log.Warn("a directory's lockout threshold is low", "warning", w)
 				}
 			}
 		}
