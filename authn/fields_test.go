@@ -51,6 +51,7 @@ func TestTwoFieldsWithoutCode(t *testing.T) {
 	h := newHouse(t, either)
 	h.person("annie", "word123456", 1)
 	want(t, "asked", h.twoFields(gate(), "annie", "word123456", ""), authn.Challenge, authn.AskCode)
+	want(t, "half a code", h.twoFields(gate(), "annie", "word123456", "12"), authn.Reject, authn.WrongCode)
 	h = newHouse(t, &authn.Policy{Name: "joined", First: authn.Password, Joined: true, Window: token.LoginWindow})
 	h.person("annie", "word123456", 1)
 	want(t, "not asked", h.twoFields(gate(), "annie", "word123456", ""), authn.Reject, authn.WrongCode)

@@ -13,8 +13,11 @@ import (
 	"sekisho/authn"
 )
 
-// serviceAuthorizeOnly asks for attributes without a proof (RFC 5176 section 3.2); alone it proves nothing.
-const serviceAuthorizeOnly = 17
+// Service-Types that ask for something else than a login.
+const (
+	serviceCallCheck     = 10 // whether a call is to be taken, by its number (RFC 2865 section 5.6)
+	serviceAuthorizeOnly = 17 // attributes without a proof, after a CoA-Request of the server (RFC 5176 section 3.2)
+)
 
 // access takes an Access-Request from its proof to the Authenticator.
 func (s *Server) access(c *client, p *packet, from path, now time.Time) fault {
@@ -121,9 +124,14 @@ func newRequest(s *Server, c *client, secret *sharedSecret, p *packet, from path
 	return r
 }
 
-// start hands the login over, or refuses here what the Authenticator need not see.
+// start hands the login over, or refuses here what the Authenticator need not see: what is no login counts as nobody's
+// failure, and nobody is looked for.
 func (r *request) start() {
 	defer r.recovered()
+	if r.client.probe(r.packet.name) {
+		r.decide(authn.Decision{Verdict: authn.Reject, Delayed: true})
+		return
+	}
 	if text := r.fill(); text != "" {
 		r.server.sayText(&r.server.lines, slog.LevelWarn, r.path.remote.Addr(), "refused", text, r.arrived, "client", r.client.name)
 		r.decide(authn.Decision{Verdict: authn.Reject, Delayed: true})
@@ -140,8 +148,11 @@ func (r *request) fill() (refusal string) {
 	switch {
 	case p.aclProbe:
 		return "a Cisco gateway asked for an access list (aaa:event=acl-download), which is not served here"
-	case p.serviceType == serviceAuthorizeOnly && p.state == nil:
-		return "Service-Type Authorize-Only without State proves nobody (RFC 5080 section 2.1.1)"
+	case p.serviceType == serviceAuthorizeOnly:
+		// The State of such a request comes from a CoA-Request (RFC 5080 section 2.1.1), which this server does not send.
+		return "Service-Type Authorize-Only proves nobody; take this server out of the gateway's authorization"
+	case p.serviceType == serviceCallCheck:
+		return "Service-Type Call-Check asks about a call and not about a person, which is not served here"
 	case p.kinds == kindARAP:
 		return "ARAP-Password is not taken; set the gateway to PAP"
 	}
@@ -161,11 +172,11 @@ func (r *request) fill() (refusal string) {
 			return "User-Password is not 16, 32, ... or 128 octets long (RFC 2865 section 5.2)"
 		}
 		text, rest, _ := bytes.Cut(r.secret.reveal(&r.password, p.authenticator(), p.password), []byte{0})
-		if p.maAt == 0 && garbled(text, rest) {
+		if p.maAt == 0 && garbled(r.client.utf8(text), rest) {
 			r.server.sayText(&r.server.lines, slog.LevelWarn, r.path.remote.Addr(), "garbled",
 				"probably wrong shared secret: a User-Password without Message-Authenticator decodes to no text", r.arrived, "client", r.client.name)
 		}
-		l.Text = authn.NewSecret(text)
+		r.client.typed(l, text)
 	}
 	return ""
 }

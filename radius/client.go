@@ -3,8 +3,10 @@ package radius
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
+	"golang.org/x/text/encoding"
 	"golang.org/x/time/rate"
 
 	"sekisho/authn"
@@ -28,6 +30,9 @@ type client struct {
 	limitProxies bool
 	status       bool
 	framedOnly   bool
+	twoFields    bool              // it sends the two fields of a static challenge in User-Password
+	encoding     encoding.Encoding // of passwords that are not UTF-8; nil: none
+	probes       []string          // User-Names of its own health checks
 	login        authn.Client
 
 	authenticator Authenticator // of the same configuration
@@ -45,6 +50,11 @@ func newStanding() *standing { return &standing{limiter: rate.NewLimiter(10, 20)
 
 // current is the secret used where nothing tells which one the gateway has.
 func (c *client) current() *sharedSecret { return c.secrets[0] }
+
+// probe reports that a User-Name belongs to a health check and to nobody.
+func (c *client) probe(name []byte) bool {
+	return slices.ContainsFunc(c.probes, func(p string) bool { return strings.EqualFold(p, string(name)) })
+}
 
 // verify finds the secret under which a check holds; nil when none does.
 func (c *client) verify(holds func(*sharedSecret) bool) *sharedSecret {

@@ -77,6 +77,16 @@ type ClientConfig struct {
 	// Prompts is the language of the questions: ja, en or both. Default: both.
 	Prompts string `yaml:"prompts"`
 
+	// StaticChallenge takes the two fields of an OpenVPN static challenge, which come in one as SCRV1:PASSWORD:CODE: the
+	// password is the first exactly and the code the second. Default: by profile; openvpn and opnsense: on, others: off.
+	StaticChallenge *bool `yaml:"static_challenge"`
+	// PasswordEncoding is the character set in which passwords are read that are not UTF-8: iso-8859-1, windows-1252,
+	// shift_jis or euc-jp. Default: none, such octets go to the directory as they came.
+	PasswordEncoding string `yaml:"password_encoding"`
+	// ProbeUsers are names with which the gateway or a load balancer asks whether this server is alive. They are refused
+	// without looking for a user and counted nowhere; nobody can log in by such a name.
+	ProbeUsers []string `yaml:"probe_users"`
+
 	// RejectDelay is the least time from a request to its refusal, 100ms to 10s; it slows down guessing through the
 	// gateway. Default: 1s, or two thirds of retry_after where that is less.
 	RejectDelay time.Duration `yaml:"reject_delay"`
@@ -245,6 +255,20 @@ func (s *settled) client(key string, c ClientConfig) *client {
 		status:       c.StatusServer == nil || *c.StatusServer,
 		framedOnly:   p.framedOnly,
 		standing:     newStanding(),
+	}
+	cl.twoFields = p.twoFields
+	if c.StaticChallenge != nil {
+		cl.twoFields = *c.StaticChallenge
+	}
+	if cl.encoding, ok = encodings[c.PasswordEncoding]; !ok && c.PasswordEncoding != "" {
+		s.fault(key+".password_encoding", strconv.Quote(c.PasswordEncoding)+" is not known",
+			"choose iso-8859-1, windows-1252, shift_jis or euc-jp, or leave it out for UTF-8")
+	}
+	cl.probes = c.ProbeUsers
+	for i, name := range c.ProbeUsers {
+		if name == "" {
+			s.fault(fmt.Sprintf("%s.probe_users[%d]", key, i), "is empty", "name the user of the health check")
+		}
 	}
 	cl.prefixes = s.addresses(key, c.Addresses)
 	s.messageAuth(key, c, p, cl)

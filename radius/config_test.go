@@ -107,6 +107,8 @@ func TestConfigFaults(t *testing.T) {
 		{"challenge", "clients[0].challenge", "not known", false, func(_ *Config, cl *ClientConfig) { cl.Challenge = "maybe" }},
 		{"tries", "clients[0].challenge_tries", "out of range", false, func(_ *Config, cl *ClientConfig) { cl.ChallengeTries = 11 }},
 		{"prompts", "clients[0].prompts", "not a language", false, func(_ *Config, cl *ClientConfig) { cl.Prompts = "de" }},
+		{"encoding", "clients[0].password_encoding", "not known", false, func(_ *Config, cl *ClientConfig) { cl.PasswordEncoding = "latin9" }},
+		{"nameless probe", "clients[0].probe_users[1]", "is empty", false, func(_ *Config, cl *ClientConfig) { cl.ProbeUsers = []string{"probe", ""} }},
 		{"delay", "clients[0].reject_delay", "out of range", false, func(_ *Config, cl *ClientConfig) { cl.RejectDelay = time.Millisecond }},
 		{"delay behind deadline", "clients[0].reject_delay", "not below the deadline", false, func(_ *Config, cl *ClientConfig) { cl.RejectDelay, cl.Deadline = 2*time.Second, time.Second }},
 		{"delay behind retry", "clients[0].reject_delay", "not below retry_after", true, func(_ *Config, cl *ClientConfig) { cl.RejectDelay = 4 * time.Second }},

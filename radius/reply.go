@@ -53,7 +53,7 @@ func (r *request) answer(d *authn.Decision) (b []byte, f fault) {
 		b = appendText(b, d.Message)
 	case authn.Reject:
 		b = p.begin(AccessReject, true)
-		if r.login.Method == authn.EAP {
+		if p.kinds&kindEAP != 0 {
 			b = appendEAPFailure(b, p.eap) // a Reply-Message beside EAP is forbidden (RFC 3579 section 2.6.5)
 		} else {
 			b = appendText(b, d.Message)
