@@ -39,10 +39,21 @@ type Client struct {
 	Tries         int    // codes asked for in one dialogue
 	Prompts       Prompts
 	Names         Names         // how typed names are read
+	Language      Language      // of what a Reject may tell (P4)
 	RejectDelay   time.Duration // least time from arrival to a refusal (S20)
 	RetryAfter    time.Duration // when the gateway repeats its request; refusals leave before it where they can
 	Deadline      time.Duration // from arrival; after it the gateway has given up and nothing is answered
 }
+
+// Language is that of the sentences a gateway's people are shown. The zero value is both.
+type Language uint8
+
+// The languages.
+const (
+	BothLanguages Language = iota
+	Japanese
+	English
+)
 
 // Prompts are the texts of an Access-Challenge, at most 253 octets each (P15). They differ per step, because ocserv takes
 // an equal text for the same question. Again has two %d: the number of the try and of all tries.
@@ -59,7 +70,8 @@ var DefaultPrompts = Prompts{
 type Policy struct {
 	Name            string
 	Clients         []string // client or service names; empty: every client
-	Groups          []string // any of them, in the form of User.Groups; empty: everybody
+	Groups          []string // members of any of them, in the form of User.Groups
+	Users           []string // these too, as FoldUserName gives their canonical names; with Groups empty as well: everybody
 	Deny            bool
 	First           FirstFactor
 	Joined          bool     // first factor and code come in one field
@@ -69,7 +81,17 @@ type Policy struct {
 	ActivateAtLogin bool     // a right code of a pending token registers it
 	Window          token.Window
 	Reply           []Attribute // sent with Access-Accept, before those of reply rules; values as in ReplyRule.Set
+	Unenrolled      *Unenrolled // who never held a token gets in with the first factor alone; nil: nobody does (P5)
 }
+
+// Unenrolled lets people in who never held a token, for a time, so that a site can begin before everybody has one.
+type Unenrolled struct {
+	Until time.Time   // from this moment on nobody is let in so; at most UnenrolledMost ahead
+	Reply []Attribute // all that is sent: neither the policy's Reply nor reply rules add to it; values as in ReplyRule.Set
+}
+
+// UnenrolledMost is how far ahead the end of Unenrolled may lie.
+const UnenrolledMost = 90 * 24 * time.Hour
 
 // Attribute is one reply attribute by its dictionary name, with its value as text.
 type Attribute struct{ Name, Value string }

@@ -71,7 +71,7 @@ func (t *attempt) lock() bool {
 // fit fills in what the code is to the account's tokens, and compares the PIN.
 func (t *attempt) fit(f *Facts, acc *Account, e *evaluation, now time.Time) {
 	f.Fit, f.Shut = e.fit, e.shut
-	f.ClockDoubt = e.skipped
+	f.ClockDoubt = e.skipped || f.Unenrolled && t.a.clockDoubt()
 	if acc != nil {
 		p := acc.Memory.pair(t.source, t.l.Client.Name, now)
 		f.Second = p.second(e)
@@ -210,12 +210,13 @@ func (t *attempt) decision(s Step, f Facts, acc *Account, e *Event, now time.Tim
 	d := Decision{Verdict: e.Verdict, Reason: s.Reason, Account: e.Account}
 	switch s.Do {
 	case DoAccept:
-		d.Policy, d.Reply = t.policy, t.grant.encoded
-		e.Detail = t.grant.rules
+		g := t.replyFor(s.Reason)
+		d.Policy, d.Reply = t.policy, g.encoded
+		e.Detail = g.rules
 	case DoReject:
 		d.Delayed = true
 		if s.Has(TellPerson) {
-			d.Message = told[s.Reason]
+			d.Message = t.a.Tell.message(s.Reason, t.l.Client.Language)
 		}
 	case DoAsk:
 		d.Delayed = f.Blind
@@ -246,15 +247,6 @@ func (t *attempt) decision(s Step, f Facts, acc *Account, e *Event, now time.Tim
 		}
 	}
 	return d, nil
-}
-
-// told is what a person who proved both factors may read (P4).
-var told = map[Reason]string{
-	TokenExpired:    "トークンの有効期限が切れました。新しいトークンを登録してください / Token expired, register the new one",
-	TokenNotStarted: "トークンの利用開始日前です / This token cannot be used yet",
-	TokenSuspended:  "トークンは一時停止中です。窓口へご連絡ください / Token suspended, contact the help desk",
-	TokenRevoked:    "トークンは失効しています。窓口へご連絡ください / Token revoked, contact the help desk",
-	TokenPending:    "トークンの利用開始登録が済んでいません / Token not registered yet",
 }
 
 func (t *attempt) late() bool { return time.Since(t.l.Arrived) >= t.l.Client.Deadline }
@@ -327,6 +319,7 @@ func (t *attempt) answer(d Decision, e *Event) {
 		notices = e.Notices
 	}
 	t.a.Metrics.count(t.l.Client, d.Verdict, d.Reason, notices, t.stages)
+	t.a.enrolment(d)
 	t.logLine(d, e, notices)
 	t.done(d)
 }

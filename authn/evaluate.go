@@ -47,6 +47,20 @@ func (p *Policy) opens(why Reason) bool {
 	return why == 0 || (why == TokenPending && p.ActivateAtLogin)
 }
 
+// neverHeld reports that there is no token, living or not, that the account ever held: row 9's "no token at all". Whose
+// token was revoked, lost or has expired had one, and a password alone must not open what it protected.
+func neverHeld(acc *Account, h *Held) bool {
+	if acc == nil {
+		return true
+	}
+	for _, as := range acc.Assignments {
+		if h.Token(as.Token) != nil {
+			return false
+		}
+	}
+	return true
+}
+
 // cost is what a guess at all tokens that can open is charged: known before anything is evaluated.
 func (p *Policy) cost(acc *Account, h *Held, now time.Time) (single, pair int64) {
 	for _, as := range acc.Assignments {

@@ -30,6 +30,7 @@ type Authenticator struct {
 	Policies    []*Policy  // the first that names client and user holds
 	Replies     *ReplyBook // nil: Accepts carry no attributes
 	Limits      Limits
+	Tell        Tell
 	Epoch       uint32 // of the store; States of another one are dead (S11, S18)
 	Clock       *Clock
 	Now         func() time.Time
@@ -51,6 +52,7 @@ type memory struct {
 	kept     keeper
 	budget   budget
 	failures tally // by user and source (row 4)
+	without  enrolment
 	floods   flood
 	lines    lines
 }
@@ -95,6 +97,7 @@ type attempt struct {
 	user     *User
 	policy   *Policy
 	grant    *grant // what an Accept carries
+	lesser   *grant // what it carries for who has no token; nil: the person has one
 	noReply  *ReplyError
 	account  AccountID
 	state    dialogue // of an AnswerRound
@@ -326,11 +329,12 @@ func (t *attempt) read() {
 	case !t.policy.Joined:
 		t.password = t.l.Text // with a State still to come; look finds the split of all others
 	}
-	if t.f.Factor == Password {
-		// Rows 1 and 5 come before a bind, and S2 needs the account's tokens to find the split.
+	if t.f.Factor == Password || t.policy.Unenrolled != nil {
+		// Rows 1 and 5 come before a bind, and S2 needs the account's tokens to find the split; so does row 3 where it is for
+		// those who have none.
 		t.looked = false
 		t.look()
-		t.f.Empty = t.password.Len() == 0
+		t.f.Empty = t.f.Factor == Password && t.password.Len() == 0
 	}
 }
 
@@ -431,7 +435,17 @@ func (t *attempt) look() bool {
 	now := t.a.Now()
 	err := t.a.Store.View(t.keys(), func(h *Held) {
 		acc := held(h)
+		t.f.Unenrolled = t.policy != nil && !t.f.Exempt && t.f.Round == FirstRound
 		t.learn(&t.f, acc, h, now)
+		if t.f.Unenrolled {
+			t.password = t.l.Text // there is no code in it
+			var err error
+			if t.lesser, err = t.a.Replies.restricted(t.user, t.policy); err != nil {
+				t.f.Finding, t.f.Why = Barred, ReplyMissing
+				_ = errors.As(err, &t.noReply)
+			}
+			return
+		}
 		if t.reading.alone || t.reading.apart || t.f.Exempt || t.policy == nil || !t.policy.Joined || t.f.Factor != Password || t.f.Round != FirstRound {
 			return
 		}
@@ -472,6 +486,8 @@ func (t *attempt) learn(f *Facts, acc *Account, h *Held, now time.Time) {
 	if f.Round == AnswerRound && h.Spent != nil && h.Spent(t.state.nonce) {
 		f.Round = SpentRound
 	}
+	// Under the lock a token may have come; what was not so before the first factor was proven is not so now.
+	f.Unenrolled = f.Unenrolled && t.policy.Unenrolled.allows(now) && neverHeld(acc, h)
 	if acc == nil {
 		return
 	}

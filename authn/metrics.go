@@ -13,6 +13,7 @@ type Metrics struct {
 	logins  *prometheus.CounterVec
 	notices *prometheus.CounterVec
 	dropped prometheus.Counter
+	without prometheus.Gauge
 
 	total, lookup, bind, commit prometheus.Observer // by stage
 
@@ -32,12 +33,14 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		dropped: prometheus.NewCounter(prometheus.CounterOpts{Name: "sekisho_login_log_dropped_total",
 			Help: "Log lines of attempts that were not written because the log was too slow; the audit chain has them."}),
 	}
+	m.without = prometheus.NewGauge(prometheus.GaugeOpts{Name: "sekisho_unenrolled_people",
+		Help: "People who were let in without a token since the start and have not logged in with one since."})
 	stages := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "sekisho_login_stage_seconds",
 		Help:    "Time an attempt spent in each stage.",
 		Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}}, []string{"stage"})
 	m.total, m.lookup = stages.WithLabelValues("total"), stages.WithLabelValues("lookup")
 	m.bind, m.commit = stages.WithLabelValues("bind"), stages.WithLabelValues("commit")
-	r.MustRegister(m.logins, m.notices, stages, m.dropped)
+	r.MustRegister(m.logins, m.notices, stages, m.dropped, m.without)
 	return m
 }
 
@@ -79,4 +82,29 @@ func (m *Metrics) drop() {
 	if m != nil {
 		m.dropped.Inc()
 	}
+}
+
+// enrolment is who was let in without a token since the start and still goes without one. The zero value is ready.
+type enrolment struct {
+	mu     sync.Mutex
+	people map[AccountID]struct{}
+}
+
+// enrolment follows an answer.
+func (a *Authenticator) enrolment(d Decision) {
+	if a.Metrics == nil || d.Verdict != Accept || d.Account == 0 {
+		return
+	}
+	e := &a.without
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if d.Reason == OKUnenrolled {
+		if e.people == nil {
+			e.people = make(map[AccountID]struct{})
+		}
+		e.people[d.Account] = struct{}{}
+	} else {
+		delete(e.people, d.Account)
+	}
+	a.Metrics.without.Set(float64(len(e.people)))
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // For finds the policy of a user at a client: the first of the list that names both. nil when there is none.
@@ -21,7 +22,43 @@ func (p *Policy) atClient(c *Client) bool {
 }
 
 func (p *Policy) forUser(u *User) bool {
-	return len(p.Groups) == 0 || memberOf(u, p.Groups)
+	switch {
+	case len(p.Groups) == 0 && len(p.Users) == 0:
+		return true
+	case memberOf(u, p.Groups):
+		return true
+	}
+	return len(p.Users) > 0 && slices.Contains(p.Users, FoldUserName(u.Name))
+}
+
+// FoldUserName gives the form in which [Policy].Users names people: the canonical name without blanks around it, in NFKC
+// and without regard to case, as directories compare names. A name stands for the people of that name in every directory.
+func FoldUserName(name string) string { return string(spelling([]byte(name))) }
+
+// allows reports whether the policy lets people in now who never held a token. The end is compared with now at each login
+// too: a clock that was set back must not make the time longer than it may be.
+func (u *Unenrolled) allows(now time.Time) bool {
+	return u != nil && now.Before(u.Until) && !u.Until.After(now.Add(UnenrolledMost))
+}
+
+// check gives what is wrong with it and what an operator should read.
+func (u *Unenrolled) check(p *Policy, now time.Time) (faults, warnings []string) {
+	if p.First != Password && p.First != Gateway {
+		faults = append(faults, "unenrolled needs first_factor password or gateway: without a code nothing else would be proven")
+	}
+	if len(u.Reply) == 0 {
+		faults = append(faults, "unenrolled has no reply; give attributes that restrict such a login, or the gateway's default would hold for it")
+	}
+	until := u.Until.Format(time.RFC3339)
+	switch {
+	case u.Until.After(now.Add(UnenrolledMost)):
+		faults = append(faults, fmt.Sprintf("unenrolled.until is more than 90 days ahead; choose %s or sooner", now.Add(UnenrolledMost).Format(time.DateOnly)))
+	case !now.Before(u.Until):
+		warnings = append(warnings, fmt.Sprintf("unenrolled ended at %s, so nobody is let in without a token any more; take it out", until))
+	default:
+		warnings = append(warnings, fmt.Sprintf("until %s people without a token are let in with the first factor alone", until))
+	}
+	return faults, warnings
 }
 
 // Exempts reports positive membership in a group that needs no code.
@@ -35,7 +72,7 @@ func memberOf(u *User, groups []string) bool {
 
 // CheckPolicies says what is wrong with a list of policies, all faults at once; warnings are sentences that an operator
 // should read but that stop nothing. oneFactor tells for which policies the config accepts a lone code in words.
-func CheckPolicies(policies []*Policy, clients []*Client, oneFactor map[string]bool) (warnings []string, err error) {
+func CheckPolicies(policies []*Policy, clients []*Client, oneFactor map[string]bool, now time.Time) (warnings []string, err error) {
 	var faults []error
 	bad := func(p *Policy, format string, a ...any) {
 		faults = append(faults, fmt.Errorf("policy %q: "+format, append([]any{p.Name}, a...)...))
@@ -55,7 +92,19 @@ func CheckPolicies(policies []*Policy, clients []*Client, oneFactor map[string]b
 			}
 		}
 		if p.Deny {
+			if p.Unenrolled != nil {
+				bad(p, "it denies, so unenrolled lets nobody in; take one of them out")
+			}
 			continue
+		}
+		if p.Unenrolled != nil {
+			wrong, worth := p.Unenrolled.check(p, now)
+			for _, w := range wrong {
+				bad(p, "%s", w)
+			}
+			for _, w := range worth {
+				warnings = append(warnings, fmt.Sprintf("policy %q: %s", p.Name, w))
+			}
 		}
 		if !p.Joined && !p.Ask {
 			switch p.First {

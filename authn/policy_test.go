@@ -3,6 +3,7 @@ package authn
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestPolicyFor(t *testing.T) {
@@ -46,6 +47,10 @@ func TestPolicyFor(t *testing.T) {
 	}
 }
 
+func bears(d time.Duration) *Unenrolled {
+	return &Unenrolled{Until: noon.Add(d), Reply: []Attribute{{Name: "Class", Value: "little"}}}
+}
+
 func TestCheckPolicies(t *testing.T) {
 	gateway := &Client{Name: "gw", Service: "gw", GatewayProves: true, CanChallenge: true}
 	plain := &Client{Name: "old", Service: "old"}
@@ -74,9 +79,21 @@ func TestCheckPolicies(t *testing.T) {
 		"either form":              {policy: Policy{First: Password, Ask: true, Joined: true}, clients: []*Client{blind}},
 		"unknown client":           {policy: Policy{First: Password, Joined: true, Clients: []string{"gone"}}, clients: []*Client{plain}, fault: `no client or service "gone"`},
 		"deny":                     {policy: Policy{Deny: true}, clients: []*Client{plain}},
+		"unenrolled": {policy: Policy{First: Password, Joined: true, Unenrolled: bears(90 * 24 * time.Hour)}, clients: []*Client{plain},
+			warning: "until 2027-02-20T12:00:00Z people without a token are let in"},
+		"unenrolled that ended": {policy: Policy{First: Gateway, Unenrolled: bears(0)}, clients: []*Client{gateway}, warning: "unenrolled ended at 2026-11-22T12:00:00Z"},
+		"unenrolled too long": {policy: Policy{First: Password, Joined: true, Unenrolled: bears(90*24*time.Hour + time.Second)}, clients: []*Client{plain},
+			fault: "more than 90 days ahead; choose 2027-02-20 or sooner"},
+		"unenrolled with PIN": {policy: Policy{First: PIN, Joined: true, Unenrolled: bears(time.Hour)}, clients: []*Client{plain}, fault: "unenrolled needs first_factor",
+			warning: "until"},
+		"unenrolled with nothing": {policy: Policy{Unenrolled: bears(time.Hour)}, clients: []*Client{plain}, words: map[string]bool{"p": true},
+			fault: "unenrolled needs first_factor", warning: "until"},
+		"unenrolled with everything": {policy: Policy{First: Gateway, Unenrolled: &Unenrolled{Until: noon.Add(time.Hour)}}, clients: []*Client{gateway},
+			fault: "unenrolled has no reply", warning: "until"},
+		"unenrolled and denied": {policy: Policy{Deny: true, Unenrolled: bears(time.Hour)}, clients: []*Client{plain}, fault: "lets nobody in"},
 	} {
 		c.policy.Name = "p"
-		warnings, err := CheckPolicies([]*Policy{&c.policy}, c.clients, c.words)
+		warnings, err := CheckPolicies([]*Policy{&c.policy}, c.clients, c.words, noon)
 		switch {
 		case c.fault == "" && err != nil:
 			t.Errorf("%s: %v", name, err)
@@ -87,7 +104,7 @@ func TestCheckPolicies(t *testing.T) {
 			t.Errorf("%s: warnings %q, want %q", name, got, c.warning)
 		}
 	}
-	_, err := CheckPolicies([]*Policy{{Name: "a", Deny: true}, {Name: "a", Deny: true}, {Deny: true}}, nil, nil)
+	_, err := CheckPolicies([]*Policy{{Name: "a", Deny: true}, {Name: "a", Deny: true}, {Deny: true}}, nil, nil, noon)
 	if err == nil || !strings.Contains(err.Error(), "twice") || !strings.Contains(err.Error(), "no name") {
 		t.Errorf("two names and none: %v", err)
 	}

@@ -81,6 +81,7 @@ const (
 	TooLate
 	Fault
 	ReplyMissing
+	OKUnenrolled
 	reasonEnd
 )
 
@@ -137,6 +138,7 @@ var reasons = [reasonEnd]reasonText{
 	ClockDoubt:          {"clock-doubt", "The clock jumped without confirmation; time-based codes wait for 'sekisho clock accept' or a confirmed time.", "時計が確認のないまま大きく動いたため、時刻式の番号の確認を保留しています。"},
 	Overloaded:          {"overloaded", "Too many attempts are being worked on; this one got no answer.", "処理が集中しているため、応答しませんでした。"},
 	TooLate:             {"too-late", "The attempt could not be finished before the gateway gives up, so nothing was used and nothing answered.", "VPN装置の待ち時間内に処理できないため、何も使わず、応答しませんでした。"},
+	OKUnenrolled:        {"ok-unenrolled", "The user never had a token, and the policy lets such users in with the first factor alone until a date.", "トークンが未登録の利用者です。ポリシーの期限までの間、パスワードなどだけで認証に成功しました。"},
 	Fault:               {"fault", "An internal fault ended the attempt; the log has the details.", "内部エラーのため処理を中止しました。詳細はログにあります。"},
 	ReplyMissing:        {"reply-missing", "A reply attribute that this user needs is missing or wrong in the directory; the log names it. Nothing was checked.", "この利用者に必要な応答属性がディレクトリにないか、正しくありません。詳細はログにあります。"},
 }

@@ -17,15 +17,20 @@ func (t *attempt) repeatVerdict() bool {
 	case Reject:
 	case Accept:
 		d.Policy = t.policy
-		if t.grant != nil {
-			d.Reply = t.grant.encoded
+		if g := t.replyFor(e.Reason); g != nil {
+			d.Reply = g.encoded
 		}
 		// The answer leaves under the account's lock: a revocation that takes the lock afterwards finds it sent and cached,
 		// and one that came before is seen here (S13).
 		err := t.a.Store.View(t.keys(), func(h *Held) {
 			acc := held(h)
 			ok := t.f.Finding == Found && e.Account == t.account && acc != nil && acc.Guard.Stopped&StopAccount == 0
-			if ok && !t.f.Exempt {
+			switch {
+			case !ok:
+			case e.Reason == OKUnenrolled:
+				ok = t.lesser != nil && t.policy.Unenrolled.allows(t.a.Now()) && neverHeld(acc, h)
+			case t.f.Exempt:
+			default:
 				ok = stillOpens(acc, h, e.Token, t.a.Now())
 			}
 			if ok {
@@ -58,6 +63,14 @@ func (t *attempt) repeatVerdict() bool {
 	}
 	t.answer(d, nil)
 	return true
+}
+
+// replyFor is what an Accept for a reason carries.
+func (t *attempt) replyFor(r Reason) *grant {
+	if r == OKUnenrolled {
+		return t.lesser
+	}
+	return t.grant
 }
 
 // stillOpens reports whether the token that opened then would open now.

@@ -274,6 +274,15 @@ func (b *ReplyBook) grant(c *Client, u *User, p *Policy) (*grant, error) {
 	return g, nil
 }
 
+// restricted gives the reply of who is let in without a token: neither the policy's own nor any rule's.
+func (b *ReplyBook) restricted(u *User, p *Policy) (*grant, error) {
+	if b == nil {
+		return &grant{}, nil
+	}
+	alone := ReplyBook{Encode: b.Encode}
+	return alone.encode(nil, u, &Policy{Reply: p.Unenrolled.Reply})
+}
+
 func (b *ReplyBook) prepare() {
 	b.kept = map[replyKey]*grant{}
 	for i, r := range b.Rules {

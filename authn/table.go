@@ -73,6 +73,9 @@ type Facts struct {
 	Round   Round
 	Why     Reason // the reason behind Barred
 	Exempt  bool   // member of a group that needs no code
+	// Unenrolled says that the person never held a token and the policy lets such people in for now (P5). It holds for a
+	// new login only: who was asked for a code answers with one.
+	Unenrolled bool
 
 	Factor  FirstFactor
 	Asks    bool // the code is asked for by Access-Challenge: the policy says so and the gateway can
@@ -176,7 +179,7 @@ func rows(f Facts) Step {
 	if f.Claimed && f.Proof == Open && f.Factor == Password && !f.Empty {
 		return claimedRow(f)
 	}
-	if f.Exempt {
+	if f.Exempt || f.unenrolled() {
 		return exemptRow(f)
 	}
 	pair, s, done := gateRows(f)
@@ -265,7 +268,10 @@ func refuse(f Facts, s Step) Step {
 	return s
 }
 
-// exemptRow is row 3: a member of an exempt group needs the first factor alone.
+func (f *Facts) unenrolled() bool { return f.Unenrolled && f.Round == FirstRound }
+
+// exemptRow is row 3: a member of an exempt group, or who has no token yet where the policy bears with that, needs the
+// first factor alone.
 func exemptRow(f Facts) Step {
 	switch {
 	case !f.Locked && f.SourceOver && !f.Known:
@@ -297,8 +303,13 @@ func exemptRow(f Facts) Step {
 		return refuse(f, Step{Row: 3, Reason: firstWrong(f), Effects: CountSource | KeepText})
 	case !f.Locked:
 		return Step{Row: 8, Do: DoLock}
+	case f.Exempt:
+		return Step{Row: 3, Do: DoAccept, Reason: OKExempt, Effects: Know}
+	case f.ClockDoubt:
+		// Nothing but the date limits this door.
+		return Step{Row: 3, Do: DoDiscard, Reason: ClockDoubt}
 	}
-	return Step{Row: 3, Do: DoAccept, Reason: OKExempt, Effects: Know}
+	return Step{Row: 3, Do: DoAccept, Reason: OKUnenrolled, Effects: Know}
 }
 
 // gateRows are rows 4 and 5: what earlier failures allow this attempt. pair tells SINGLE from PAIR.

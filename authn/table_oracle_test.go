@@ -12,6 +12,8 @@ type world struct {
 	repeated bool
 	round    Round
 	exempt   bool
+	without  bool // never held a token, and the policy lets such people in
+	arrives  bool // a token of theirs comes while the directory is asked
 	factor   FirstFactor
 	asks     bool // the policy takes the code by challenge
 	blind    bool
@@ -121,7 +123,9 @@ func oracle(w world) ending {
 	}
 	over := w.over && !w.known
 
-	if w.exempt && first && (w.factor == Password || w.factor == Gateway) {
+	// Row 3, and row 9's "unenrolled: as 3".
+	arrived := false
+	if (w.exempt || w.without) && first && (w.factor == Password || w.factor == Gateway) {
 		if over {
 			return reject(4, 0)
 		}
@@ -149,10 +153,16 @@ func oracle(w world) ending {
 		switch {
 		case !right:
 			return mark(3, CountSource)
+		case w.arrives:
+			arrived = true
 		case w.stoppedMeanwhile:
 			return mark(5, 0)
+		case w.doubt && !w.exempt: // nothing but the date limits it
+			return discard(3, 0)
 		}
-		return ending{row: 3, do: DoAccept, effects: Know, binds: binds}
+		if !arrived {
+			return ending{row: 3, do: DoAccept, effects: Know, binds: binds}
+		}
 	}
 
 	if over {
@@ -173,7 +183,12 @@ func oracle(w world) ending {
 		}
 		return end, false
 	}
-	if end, ended := gate(w.stopped, w.shut); ended {
+	if arrived {
+		// Rows 8 and up with a first factor that is right.
+		if end, ended := gate(w.stoppedMeanwhile, w.shut || w.shutMeantime); ended {
+			return end
+		}
+	} else if end, ended := gate(w.stopped, w.shut); ended {
 		return end
 	}
 
@@ -182,7 +197,7 @@ func oracle(w world) ending {
 	switch {
 	case answer:
 		f = w.proof
-	case w.factor == Password:
+	case w.factor == Password && !arrived:
 		f = Open
 	}
 	if w.factor == Password && f == Open {
@@ -345,7 +360,7 @@ func driven(w world) (e ending, err error) {
 			f.SourceOver = w.over
 			f.Asks = w.asks
 			if w.finding == Found {
-				f.Exempt, f.Factor = w.exempt, w.factor
+				f.Exempt, f.Unenrolled, f.Factor = w.exempt, w.without, w.factor
 				f.HasCode = w.hasCode || w.round == AnswerRound
 				f.Empty = w.factor == Password && w.password == passEmpty
 			}
@@ -400,6 +415,7 @@ func driven(w world) (e ending, err error) {
 			l := f
 			l.Locked = true
 			f, l = l, f
+			f.Unenrolled = f.Unenrolled && !w.arrives
 			learn()
 			f.ClockDoubt, f.Fit, f.Second, f.Taken, f.Shut = w.doubt, w.fit, w.second, w.taken, w.shutWhy
 			if f.Factor == PIN {
@@ -434,7 +450,10 @@ func driven(w world) (e ending, err error) {
 func (w world) reachable() bool {
 	switch {
 	case w.shutMeantime && w.known && w.potEmpty, w.stoppedMeanwhile && w.full, // which came first depends on when the account was looked at
-		w.doubt && w.fit == NoTokens,
+		w.doubt && w.fit == NoTokens && !w.without,
+		w.without && (w.exempt || w.finding != Found || w.round != FirstRound || w.factor != Password && w.factor != Gateway),
+		w.without && (w.hasCode && w.factor == Password || (w.fit == NoTokens) == w.arrives), // such a person's password is never cut
+		w.arrives && !w.without,
 		w.repeated && (w.finding != Found || w.round > AnswerRound),
 		w.shutWhy != 0 && w.fit != FitsShut,
 		w.factor != Password && (w.password != 0 || w.slots != 0 || w.reserve != 0 || w.asks),
@@ -481,7 +500,10 @@ func TestTableAgainstOracle(t *testing.T) {
 		}
 		w.repeated, w.exempt, w.over, w.stopped, w.stoppedMeanwhile = rare(), rare(), rare(), rare(), rare()
 		w.asks, w.blind, w.lastTry, w.known = bit(), bit(), bit(), bit()
-		w.hasCode = w.round == FirstRound && w.finding == Found && !w.exempt && (w.factor != Password || bit())
+		if w.without = rare() && !w.exempt && w.round == FirstRound; w.without {
+			w.arrives = rare()
+		}
+		w.hasCode = w.round == FirstRound && w.finding == Found && !w.exempt && (w.factor != Password || bit() && !w.without)
 		w.shut, w.shutMeantime, w.potEmpty, w.full = rare(), rare(), r.IntN(4) == 0, rare()
 		if w.round == AnswerRound {
 			w.proof, w.asks = Proof(r.IntN(3)), w.finding == Found
@@ -502,6 +524,9 @@ func TestTableAgainstOracle(t *testing.T) {
 			w.pin = r.IntN(pinKinds)
 		}
 		w.fit = NoFit + Fit(r.IntN(6))
+		if w.without && !w.arrives {
+			w.fit = NoTokens
+		}
 		w.doubt, w.begins = rare(), bit()
 		if w.fit == FitsShut {
 			w.shutWhy = []Reason{TokenRevoked, TokenExpired, TokenSuspended}[r.IntN(3)]

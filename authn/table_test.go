@@ -18,7 +18,10 @@ func eachFacts(locked bool, shard, shards int, f func(*Facts)) {
 		slots = slots[:1]
 		seconds = 8
 	}
-	const bools = 16
+	const (
+		bools   = 16
+		without = 0x80 // marks a factor of somebody who never held a token; the table would refuse other factors by row 3 too
+	)
 	for bits := shard; bits < 1<<bools; bits += shards {
 		b := func(i int) bool { return bits>>i&1 == 1 }
 		base := Facts{Locked: locked, Repeated: b(0), Exempt: b(1), Asks: b(2), Blind: b(3), HasCode: b(4), LastTry: b(5), Known: b(6),
@@ -31,11 +34,20 @@ func eachFacts(locked bool, shard, shards int, f func(*Facts)) {
 					f(&x) // nothing else is looked at: the invariants hold for the rest by the same path
 					continue
 				}
-				for _, x.Factor = range []FirstFactor{NoFactor, PIN, Password, Gateway} {
+				for _, x.Factor = range []FirstFactor{NoFactor, PIN, Password, Gateway, Password + without, Gateway + without} {
+					if x.Unenrolled = x.Factor >= without; x.Unenrolled {
+						x.Factor -= without
+						if x.Exempt || round != FirstRound {
+							continue
+						}
+					}
 					for _, x.Proof = range []Proof{Open, Right, Wrong} {
 						for _, x.Slots = range slots {
 							for _, x.Fit = range fits {
 								for k := range seconds {
+									if x.Unenrolled && k&3 != 0 {
+										continue // there is no code and no pair
+									}
 									x.Second, x.WaitBegins, x.ClockDoubt = k&1 == 1, k&2 == 2, k&4 == 4
 									x.Shut = 0
 									if x.Fit == FitsShut {
@@ -56,6 +68,7 @@ func eachFacts(locked bool, shard, shards int, f func(*Facts)) {
 // row by row.
 func breach(f *Facts, s Step) string {
 	proven := f.Proof == Right || f.Factor == Gateway || f.Factor == NoFactor
+	exempt := f.Exempt || f.Unenrolled && f.Round == FirstRound
 	final := s.Do >= DoAccept
 	account := s.Effects &^ (CountSource | KeepText | KeepPassword | AlarmPair | ReleasePair)
 	switch {
@@ -69,21 +82,21 @@ func breach(f *Facts, s Step) string {
 		return "accepted somebody unknown, barred or stopped, or on a bad State"
 	case s.Do == DoAccept && f.Repeated && !f.Claimed:
 		return "accepted a repeated text"
-	case s.Do == DoAccept && f.Exempt && !(f.Factor == Gateway || f.Factor == Password && f.Proof == Right):
+	case s.Do == DoAccept && exempt && !(f.Factor == Gateway || f.Factor == Password && f.Proof == Right):
 		return "an exempt person without a proven first factor"
-	case s.Do == DoAccept && !f.Exempt && !proven:
+	case s.Do == DoAccept && !exempt && !proven:
 		return "accepted without a first factor"
-	case s.Do == DoAccept && !f.Exempt && f.Fit != FitsOpen && f.Fit != FitsPending:
+	case s.Do == DoAccept && !exempt && f.Fit != FitsOpen && f.Fit != FitsPending:
 		return "accepted without a code that opens"
-	case s.Do == DoAccept && !f.Exempt && !s.Has(Burn):
+	case s.Do == DoAccept && !exempt && !s.Has(Burn):
 		return "accepted without burning the step"
-	case s.Do == DoAccept && !f.Exempt && s.Pair && !f.Second:
+	case s.Do == DoAccept && !exempt && s.Pair && !f.Second:
 		return "accepted one code where two are asked for"
-	case s.Do == DoAccept && !f.Exempt && !s.Pair && (f.ClassShut || f.PotEmpty):
+	case s.Do == DoAccept && !exempt && !s.Pair && (f.ClassShut || f.PotEmpty):
 		return "a single code past its limits"
 	case s.Do == DoAccept && s.Pair && f.PairFull:
 		return "a pair past its limit"
-	case s.Do == DoAccept && f.Fit == FitsPending && !f.Exempt && !s.Has(Activate):
+	case s.Do == DoAccept && f.Fit == FitsPending && !exempt && !s.Has(Activate):
 		return "a pending token opened without becoming active"
 	case s.Do == DoBind && (f.Locked || f.Empty || f.Proof != Open || f.Slots != SlotFree || f.Factor != Password || f.Finding != Found):
 		return "a bind that must not be sent"
@@ -101,20 +114,24 @@ func breach(f *Facts, s Step) string {
 		return "a theft counted with a right first factor"
 	case account != 0 && !f.Locked:
 		return "the account changed outside the lock"
-	case f.Fit == FitsUsed && account != 0 && !f.Exempt:
+	case f.Fit == FitsUsed && account != 0 && !exempt:
 		return "a used code that costs something"
 	case s.Has(Burn) && f.Fit != FitsOpen && f.Fit != FitsPending && f.Fit != FitsShut:
 		return "a burn without a match"
 	case s.Has(Burn) && f.ClockDoubt && f.Fit == NotEvaluated:
 		return "a burn while the clock is in doubt"
-	case final && f.Claimed && s.Effects&(ReleasePair|EndPair|StartPair) == 0 && !f.Exempt:
+	case final && f.Claimed && s.Effects&(ReleasePair|EndPair|StartPair) == 0 && !exempt:
 		return "a claim that nobody gives back"
 	case s.Has(TellPerson) && !proven:
 		return "the token's state told without proof"
 	case s.Do == DoAsk && f.Round == FirstRound && !f.Asks && !f.Blind:
 		return "a challenge where none is allowed"
-	case f.Exempt && s.Has(CountMiss|CountTheft|Burn):
+	case exempt && s.Has(CountMiss|CountTheft|Burn):
 		return "an exempt person was counted"
+	case (s.Reason == OKUnenrolled) != (s.Do == DoAccept && exempt && !f.Exempt):
+		return "let in without a token, and it does not show, or the other way round"
+	case s.Reason == OKUnenrolled && f.ClockDoubt:
+		return "let in without a token while the clock is in doubt"
 	}
 	return ""
 }

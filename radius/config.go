@@ -74,7 +74,7 @@ type ClientConfig struct {
 	Challenge string `yaml:"challenge"`
 	// ChallengeTries is how many codes are asked for in one dialogue, 1 to 10. Default: 3.
 	ChallengeTries int `yaml:"challenge_tries"`
-	// Prompts is the language of the questions: ja, en or both. Default: both.
+	// Prompts is the language of the questions and of what a refusal may tell: ja, en or both. Default: both.
 	Prompts string `yaml:"prompts"`
 
 	// StaticChallenge takes the two fields of an OpenVPN static challenge, which come in one as SCRV1:PASSWORD:CODE: the
@@ -130,6 +130,9 @@ const (
 	defaultDeadline    = 8 * time.Second
 	shortSecret        = 12 // octets; up to here a secret is warned about
 )
+
+// languages are those of what a refusal may tell; without a word it is both.
+var languages = map[string]authn.Language{"ja": authn.Japanese, "en": authn.English}
 
 // prompts are the questions by language; "both" is [authn.DefaultPrompts].
 var prompts = map[string]authn.Prompts{
@@ -303,6 +306,7 @@ func (s *settled) client(key string, c ClientConfig) *client {
 	if l.Tries = orDefault(c.ChallengeTries, defaultTries); l.Tries < 1 || l.Tries > 10 {
 		s.fault(key+".challenge_tries", strconv.Itoa(l.Tries)+" is out of range", "give 1 to 10")
 	}
+	l.Language = languages[c.Prompts]
 	if l.Prompts, ok = prompts[orDefault(c.Prompts, "both")]; !ok {
 		s.fault(key+".prompts", strconv.Quote(c.Prompts)+" is not a language here", "choose ja, en or both")
 	}

@@ -42,7 +42,7 @@ func TestConfig(t *testing.T) {
 		t.Fatalf("faults %v, warnings %v", faults, warnings)
 	}
 	got := c.AuthnClients()
-	want := authn.Client{Name: "fw1", Service: "fw1", GatewayProves: true, CanChallenge: true, Blind: true, Tries: 5, Prompts: prompts["ja"],
+	want := authn.Client{Name: "fw1", Service: "fw1", GatewayProves: true, CanChallenge: true, Blind: true, Tries: 5, Prompts: prompts["ja"], Language: authn.Japanese,
 		RejectDelay: 500 * time.Millisecond, RetryAfter: 5 * time.Second, Deadline: 12 * time.Second}
 	if !reflect.DeepEqual(got[0], want) {
 		t.Errorf("fw1 is %+v", got[0])

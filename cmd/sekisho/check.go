@@ -67,8 +67,13 @@ func (d *DirectoryConfig) sentence() string {
 
 func (p PolicyConfig) sentence() string {
 	who, where := "everybody", "every client"
-	if len(p.Groups) > 0 {
+	switch {
+	case len(p.Groups) > 0 && len(p.Users) > 0:
+		who = fmt.Sprintf("members of %v and %v", p.Groups, p.Users)
+	case len(p.Groups) > 0:
 		who = fmt.Sprintf("members of %v", p.Groups)
+	case len(p.Users) > 0:
+		who = fmt.Sprint(p.Users)
 	}
 	if len(p.Clients) > 0 {
 		where = fmt.Sprint(p.Clients)
@@ -93,6 +98,9 @@ func (p PolicyConfig) sentence() string {
 	}
 	if len(p.ExemptGroups) > 0 {
 		what += fmt.Sprintf("; no code for %v", p.ExemptGroups)
+	}
+	if p.Unenrolled.given() {
+		what += "; until " + p.Unenrolled.Until + " no code for those who never had a token"
 	}
 	return fmt.Sprintf("%s at %s: %s", who, where, what)
 }

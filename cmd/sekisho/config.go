@@ -2,11 +2,14 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -52,6 +55,9 @@ type PolicyConfig struct {
 	Clients []string `yaml:"clients"`
 	// Groups are DNs of groups, or names with a file directory; members of any of them fit. Default: everybody.
 	Groups []string `yaml:"groups"`
+	// Users are canonical names, as 'sekisho user show' prints them, of people who fit beside the members of Groups. Default:
+	// nobody beside them; without Groups and Users everybody fits.
+	Users []string `yaml:"users"`
 	// Deny refuses them.
 	Deny bool `yaml:"deny"`
 	// FirstFactor is password, pin, gateway (the client says so too) or none. Default: password.
@@ -70,6 +76,18 @@ type PolicyConfig struct {
 	AcceptOneFactor string `yaml:"accept_one_factor"`
 	// Reply attributes of an Access-Accept, by their dictionary names: Class, Filter-Id, Session-Timeout, ...
 	Reply map[string][]string `yaml:"reply"`
+	// Unenrolled lets people in who never had a token, for a time. Only with first_factor password or gateway.
+	Unenrolled UnenrolledConfig `yaml:"unenrolled"`
+}
+
+// UnenrolledConfig says for how long and with what people get in who never had a token. Whose token has expired, is
+// suspended, revoked or lost is refused all the same.
+type UnenrolledConfig struct {
+	// Until is the last day of it, YYYY-MM-DD in the machine's time zone, or a moment in RFC 3339; at most 90 days ahead.
+	// Required.
+	Until string `yaml:"until"`
+	// Reply replaces the policy's reply for them: attributes that restrict such a login. Required.
+	Reply map[string][]string `yaml:"reply"`
 }
 
 // LimitsConfig says how much guessing an account bears.
@@ -79,12 +97,18 @@ type LimitsConfig struct {
 	Preset string `yaml:"preset"`
 }
 
-// LoginConfig says how far from the expected one a code may lie. Each step more is one more chance for a guesser.
+// LoginConfig says how far from the expected one a code may lie, each step more being one more chance for a guesser, and
+// what a refused person is told.
 type LoginConfig struct {
 	// WindowSteps back and ahead of now are taken from time-based tokens, 0 to 3. Default: 1.
 	WindowSteps *int `yaml:"window_steps"`
 	// HOTPLookAhead counters behind the last used one are taken from event-based tokens, 1 to 50. Default: 5.
 	HOTPLookAhead *int `yaml:"hotp_lookahead"`
+	// TellAfterProof lets a refusal say why when first factor and code were right and only the token's state refuses; in
+	// the language of the client's prompts. Default: on.
+	TellAfterProof *bool `yaml:"tell_after_proof"`
+	// RegisterURL is where people register a token; such a refusal names it. Default: none.
+	RegisterURL string `yaml:"register_url"`
 }
 
 // EnrollConfig shapes new software tokens.
@@ -165,7 +189,12 @@ func (c *Config) check(doc *conf.Doc) (warnings []string) {
 	oneOf(doc, "log.format", c.Log.Format, "text", "json")
 	within(doc, "login.window_steps", c.Login.WindowSteps, 0, 3)
 	within(doc, "login.hotp_lookahead", c.Login.HOTPLookAhead, 1, 50)
-	warnings = append(warnings, c.checkPolicies(doc)...)
+	if err := checkURL(c.Login.RegisterURL); err != nil {
+		doc.Fault("login.register_url", err.Error(), "give an https:// address that people can open, or leave it out")
+	} else if err := c.tell().Check(); err != nil {
+		doc.Fault("login.register_url", err.Error(), "")
+	}
+	warnings = append(warnings, c.checkPolicies(doc, time.Now())...)
 	return warnings
 }
 
@@ -211,6 +240,28 @@ func within(doc *conf.Doc, key string, value *int, least, most int) {
 	if value != nil && (*value < least || *value > most) {
 		doc.Fault(key, fmt.Sprintf("%d is out of range", *value), fmt.Sprintf("give %d to %d", least, most))
 	}
+}
+
+// checkURL wants an address that can stand in a message: absolute, http or https, of printable ASCII.
+func checkURL(text string) error {
+	if text == "" {
+		return nil
+	}
+	u, err := url.Parse(text)
+	switch {
+	case strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return fmt.Errorf("%q holds blanks or characters that an address cannot have", text)
+	case err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "":
+		return fmt.Errorf("%q is no address of a page", text)
+	case u.User != nil:
+		return errors.New("the address holds a user name or password, and everybody would read it")
+	}
+	return nil
+}
+
+// tell is what people who proved both factors are told.
+func (c *Config) tell() authn.Tell {
+	return authn.Tell{Silent: c.Login.TellAfterProof != nil && !*c.Login.TellAfterProof, RegisterURL: c.Login.RegisterURL}
 }
 
 // window is how far from the expected step a code may lie.

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"sekisho/authn"
 	"sekisho/directory"
@@ -145,6 +146,16 @@ policies:
 		{"no policy", "policies:\n  - name: all\n    first_factor: pin\n", "", []string{"policies: there is none, so nobody could log in"}},
 		{"reply attribute", "first_factor: pin", "first_factor: pin\n    reply: {Clas: x}", []string{"policies[0].reply: ", `"Clas" is not known`}},
 		{"window", "directory:", "login: {window_steps: 9}\ndirectory:", []string{"sekisho.yaml:5:9: login.window_steps: 9 is out of range; give 0 to 3"}},
+		{"users", "first_factor: pin", "first_factor: pin\n    users: [alice, ' ', 'CORP\\bob']",
+			[]string{"policies[0].users[1]: is blank", `sekisho.yaml:9:25: policies[0].users[2]: "CORP\\bob" is how some gateways send a name`}},
+		{"unenrolled without a date", "first_factor: pin", "unenrolled: {reply: {Class: x}}", []string{"policies[0].unenrolled.until: is missing; give the last day"}},
+		{"unenrolled with no date", "first_factor: pin", "unenrolled: {until: soon, reply: {Class: x}}",
+			[]string{`sekisho.yaml:8:18: policies[0].unenrolled.until: "soon" is neither a day nor a moment`}},
+		{"unenrolled for years", "first_factor: pin", "unenrolled: {until: 2999-12-31, reply: {Class: x}}", []string{"unenrolled.until is more than 90 days ahead"}},
+		{"unenrolled with a wrong reply", "first_factor: pin", "unenrolled: {until: 2999-12-31, reply: {Clas: x}}", []string{"policies[0].unenrolled.reply: ", `"Clas" is not known`}},
+		{"register page", "directory:", "login: {register_url: 'otp.example.com'}\ndirectory:", []string{`login.register_url: "otp.example.com" is no address of a page; give an https`}},
+		{"register page with a password", "directory:", "login: {register_url: 'https://a:b@otp.example.com'}\ndirectory:", []string{"login.register_url: the address holds a user name"}},
+		{"long register page", "directory:", "login: {register_url: 'https://otp.example.com/" + strings.Repeat("x", 200) + "'}\ndirectory:", []string{"login.register_url: with it a Reply-Message has"}},
 		{"preset", "directory:", "limits: {preset: pci}\ndirectory:", []string{`limits.preset: "pci" is none of the choices; choose normal, strict`}},
 		{"storage", "directory:", "storage: {queue: 1}\ndirectory:", []string{"sekisho.yaml:5:11: storage.queue: 1: want 16 to 1000000"}},
 		{"log level", "directory:", "log: {level: loud}\ndirectory:", []string{`log.level: "loud" is none of the choices`}},
@@ -194,6 +205,41 @@ policies:
 		if !strings.Contains(all, w) {
 			t.Errorf("warnings\n%s\nlack %q", all, w)
 		}
+	}
+}
+
+// TestUnenrolledDays: a day counts whole in the zone of the machine, and what lets people in without a token is warned of.
+func TestUnenrolledDays(t *testing.T) {
+	for text, want := range map[string]time.Time{
+		"2027-01-31":                time.Date(2027, 2, 1, 0, 0, 0, 0, time.Local),
+		"2027-01-31T18:00:00+09:00": time.Date(2027, 1, 31, 9, 0, 0, 0, time.UTC),
+	} {
+		if got, err := (UnenrolledConfig{Until: text}).until(); err != nil || !got.Equal(want) {
+			t.Errorf("%s ends at %v (%v), want %v", text, got, err, want)
+		}
+	}
+	dir, environ := site(t)
+	text := strings.ReplaceAll(`keys: {file: DIR/sealing.key}
+radius:
+  clients:
+    - {name: vpn, addresses: 192.0.2.10, secret: 0123456789abcdef0123456789abcdef}
+directory: {type: file, file: {file: DIR/users.yaml}}
+policies:
+  - {name: all, unenrolled: {until: DAY, reply: {Class: little}}}
+`, "DIR", dir)
+	if err := os.WriteFile(filepath.Join(dir, "users.yaml"), []byte("users: []\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text = strings.ReplaceAll(text, "DAY", time.Now().AddDate(0, 0, 30).Format(time.DateOnly))
+	c, warnings, err := loadConfig(writeConfig(t, dir, text), environ)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if all := strings.Join(warnings, "\n"); !strings.Contains(all, `policy "all": until `) || !strings.Contains(all, "people without a token are let in with the first factor alone") {
+		t.Errorf("warnings %q", all)
+	}
+	if p := c.policies()[0]; p.Unenrolled == nil || len(p.Unenrolled.Reply) != 1 {
+		t.Errorf("the policy is %+v", p)
 	}
 }
 

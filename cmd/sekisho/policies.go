@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"sekisho/authn"
@@ -32,8 +33,56 @@ func (c *Config) policies() []*authn.Policy {
 			Ask:          withFactor && p.Code != "joined",
 			ExemptGroups: foldGroups(p.ExemptGroups), ActivateAtLogin: p.ActivateAtLogin, Window: c.window(), Reply: replies(p.Reply),
 		}
+		for _, name := range p.Users {
+			all[i].Users = append(all[i].Users, authn.FoldUserName(name))
+		}
+		if u := p.Unenrolled; u.given() {
+			until, _ := u.until() // checked when it was loaded
+			all[i].Unenrolled = &authn.Unenrolled{Until: until, Reply: replies(u.Reply)}
+		}
 	}
 	return all
+}
+
+func (u UnenrolledConfig) given() bool { return u.Until != "" || len(u.Reply) > 0 }
+
+// until is the first moment at which nobody is let in any more: the end of a day, or a moment as it stands.
+func (u UnenrolledConfig) until() (time.Time, error) {
+	if t, err := time.Parse(time.RFC3339, u.Until); err == nil {
+		return t, nil
+	}
+	day, err := time.ParseInLocation(time.DateOnly, u.Until, time.Local)
+	if err != nil {
+		return day, fmt.Errorf("%q is neither a day nor a moment", u.Until)
+	}
+	return day.AddDate(0, 0, 1), nil
+}
+
+// check reports what cannot be read; whether it makes sense in its policy is authn's to say.
+func (u UnenrolledConfig) check(doc *conf.Doc, key string) {
+	if !u.given() {
+		return
+	}
+	if u.Until == "" {
+		doc.Fault(key+".until", "is missing", "give the last day, at most 90 days ahead, such as 2026-12-31")
+	} else if _, err := u.until(); err != nil {
+		doc.Fault(key+".until", err.Error(), "give the last day as YYYY-MM-DD, or a moment such as 2026-12-31T18:00:00+09:00")
+	}
+	if _, err := radius.CompileReply(replies(u.Reply)); err != nil {
+		doc.Fault(key+".reply", err.Error(), "")
+	}
+}
+
+// checkUsers wants canonical names: one in another spelling would silently stand for nobody.
+func checkUsers(doc *conf.Doc, key string, users []string) {
+	for i, name := range users {
+		switch at := fmt.Sprintf("%s[%d]", key, i); {
+		case authn.FoldUserName(name) == "":
+			doc.Fault(at, "is blank", "name a user, or leave it out")
+		case strings.ContainsRune(name, '\\'):
+			doc.Fault(at, strconv.Quote(name)+" is how some gateways send a name, not the name itself", "write it as 'sekisho user show' prints it")
+		}
+	}
 }
 
 // foldGroups brings groups into the form in which the directory gives a user's.
@@ -77,7 +126,7 @@ func replies(reply map[string][]string) []authn.Attribute {
 }
 
 // checkPolicies reports what is wrong with the policies, together and with the clients.
-func (c *Config) checkPolicies(doc *conf.Doc) (warnings []string) {
+func (c *Config) checkPolicies(doc *conf.Doc, now time.Time) (warnings []string) {
 	if len(c.Policies) == 0 {
 		doc.Fault("policies", "there is none, so nobody could log in", "add a policy; configs/sekisho.minimal.yaml shows one")
 		return nil
@@ -90,6 +139,8 @@ func (c *Config) checkPolicies(doc *conf.Doc) (warnings []string) {
 		}
 		c.checkGroups(doc, key+"groups", p.Groups)
 		c.checkGroups(doc, key+"exempt_groups", p.ExemptGroups)
+		checkUsers(doc, key+"users", p.Users)
+		p.Unenrolled.check(doc, key+"unenrolled")
 		oneOf(doc, key+"code", p.Code, "joined", "challenge", "either")
 		if _, err := radius.CompileReply(replies(p.Reply)); err != nil {
 			doc.Fault(key+"reply", err.Error(), "")
@@ -107,7 +158,7 @@ func (c *Config) checkPolicies(doc *conf.Doc) (warnings []string) {
 	for i := range clients {
 		pointers[i] = &clients[i]
 	}
-	warnings, err := authn.CheckPolicies(c.policies(), pointers, oneFactor)
+	warnings, err := authn.CheckPolicies(c.policies(), pointers, oneFactor, now)
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, e := range joined.Unwrap() {
 			doc.Fault(c.policyKey(e.Error()), e.Error(), "")

@@ -121,7 +121,7 @@ func (s *service) openParts(ctx context.Context, registry prometheus.Registerer)
 func (s *service) wire(registry *prometheus.Registry) {
 	s.login = &authn.Authenticator{
 		Directories: s.directories, Store: s.db, Keys: s.db.Keys(), Policies: s.config.policies(),
-		Replies: &authn.ReplyBook{Encode: radius.CompileReply}, Limits: s.config.limits(),
+		Replies: &authn.ReplyBook{Encode: radius.CompileReply}, Limits: s.config.limits(), Tell: s.config.tell(),
 		Epoch: uint32(s.db.Epoch()), Clock: s.clock.Clock, Now: time.Now, Log: s.log, Metrics: authn.NewMetrics(registry),
 		Batches: true,
 	}
