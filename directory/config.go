@@ -21,6 +21,9 @@ import (
 
 // LDAPConfig says how to ask an LDAP server or Active Directory. Zero values stand for the defaults.
 type LDAPConfig struct {
+	// Preset is the kind of directory, which sets the defaults of filter, attributes and group walk: openldap (389 Directory
+	// Server and FreeIPA too) or ad (Active Directory, Samba). Default: openldap.
+	Preset string `yaml:"preset"`
 	// URLs of servers with the same content, ldaps://host[:port] or ldap://host[:port] (ports 636 and 389). New connections
 	// go to the server that answered last; when it does not, the next one is tried. Required.
 	URLs []string `yaml:"urls"`
@@ -41,26 +44,35 @@ type LDAPConfig struct {
 	BaseDN string `yaml:"base_dn"`
 	// UserFilter finds a user; every %s becomes the typed name, escaped. A %s has to be a whole value, as in (mail=%s): the
 	// entry that is found must carry the typed name in one of these attributes, or it is not the user. Default: (uid=%s);
-	// Active Directory: (&(objectCategory=person)(sAMAccountName=%s)).
+	// ad: a person whose sAMAccountName or userPrincipalName it is.
 	UserFilter string `yaml:"user_filter"`
-	// NameAttribute is the login name that people are shown. Default: uid; Active Directory: sAMAccountName.
+	// NameAttribute is the login name that people are shown. Default: uid; ad: sAMAccountName.
 	NameAttribute string `yaml:"name_attribute"`
 	// IDAttribute never changes during a user's life and is never given to another one; tokens hang on it. Default:
-	// entryUUID; Active Directory: objectGUID. Changing it in a running installation parts everybody from their tokens.
+	// entryUUID; ad: objectGUID. Changing it in a running installation parts everybody from their tokens.
 	IDAttribute string `yaml:"id_attribute"`
 
+	// GroupWalk is the way to a user's groups. direct: those in GroupAttribute of the user alone. member: the groups of
+	// groups too, found by asking level by level which groups have one for a member; it finds direct groups also where the
+	// server keeps no memberOf. in_chain (ad): the same, walked by the server, which can take seconds in a large domain.
+	// token_groups (ad): the security groups that the server has worked out already. Under ad the primary group counts in
+	// every way. Default: direct; ad: token_groups.
+	GroupWalk string `yaml:"group_walk"`
 	// GroupAttribute of a user holds their groups. Default: memberOf.
 	GroupAttribute string `yaml:"group_attribute"`
-	// NestedGroups also counts the groups of which a user's groups are members, found by searching for groups whose
-	// MemberAttribute holds the DN in question. It finds direct groups too, where the server keeps no memberOf. Default: no.
-	NestedGroups bool `yaml:"nested_groups"`
 	// MemberAttribute of a group holds the DNs of its members. Default: member.
 	MemberAttribute string `yaml:"member_attribute"`
-	// GroupBaseDN is where groups are searched. Default: base_dn.
+	// GroupBaseDN is where groups are searched. Default: base_dn; ad: the domain, the DC= end of base_dn.
 	GroupBaseDN string `yaml:"group_base_dn"`
-	// GroupDepth is how many levels a walk may take, 1 to 50. A walk that is not finished then is an error, and the login
-	// gets no answer: half of the groups could let the wrong people in or past the code. Default: 10.
+	// GroupDepth is how many levels group_walk member may climb, 1 to 50. A walk that is not finished then is an error, and
+	// the login gets no answer: half of the groups could let the wrong people in or past the code. Default: 10.
 	GroupDepth int `yaml:"group_depth"`
+
+	// Attributes names what else is read of a user, for replies, rules and mails: each of name, reading, mail, phone,
+	// language, department and names of your own takes the values of one attribute of the directory or of several, in
+	// their order; an empty list reads none. Default: displayName (openldap: and cn), msDS-PhoneticDisplayName (ad), mail,
+	// [telephoneNumber, mobile], preferredLanguage, department (openldap: departmentNumber).
+	Attributes map[string][]string `yaml:"attributes"`
 
 	// ConnectTimeout bounds one connection, TLS included; 10ms to 10s. Default: 500ms.
 	ConnectTimeout time.Duration `yaml:"connect_timeout"`
@@ -89,11 +101,6 @@ type LDAPConfig struct {
 }
 
 const (
-	defaultUserFilter     = "(uid=%s)"
-	defaultName           = "uid"
-	defaultID             = "entryUUID"
-	defaultGroups         = "memberOf"
-	defaultMember         = "member"
 	defaultGroupDepth     = 10
 	defaultConnectTimeout = 500 * time.Millisecond
 	defaultTimeout        = time.Second
@@ -102,24 +109,6 @@ const (
 	defaultMaxAnswer      = 1 << 20
 	defaultCache          = 30 * time.Second
 )
-
-// withDefaults fills in what the config left out.
-func (c LDAPConfig) withDefaults() LDAPConfig {
-	c.UserFilter = orDefault(c.UserFilter, defaultUserFilter)
-	c.NameAttribute = orDefault(c.NameAttribute, defaultName)
-	c.IDAttribute = orDefault(c.IDAttribute, defaultID)
-	c.GroupAttribute = orDefault(c.GroupAttribute, defaultGroups)
-	c.MemberAttribute = orDefault(c.MemberAttribute, defaultMember)
-	c.GroupBaseDN = orDefault(c.GroupBaseDN, c.BaseDN)
-	c.GroupDepth = orDefault(c.GroupDepth, defaultGroupDepth)
-	c.ConnectTimeout = orDefault(c.ConnectTimeout, defaultConnectTimeout)
-	c.Timeout = orDefault(c.Timeout, defaultTimeout)
-	c.SearchConnections = orDefault(c.SearchConnections, defaultSearches)
-	c.BindConnections = orDefault(c.BindConnections, defaultBinds)
-	c.MaxAnswer = orDefault(c.MaxAnswer, defaultMaxAnswer)
-	c.Cache = orDefault(c.Cache, defaultCache)
-	return c
-}
 
 func orDefault[T comparable](v, def T) T {
 	var zero T
@@ -169,7 +158,12 @@ type settled struct {
 	LDAPConfig
 	servers   []server
 	nameAttrs []string // the attributes that UserFilter compares with the typed name
+	mapped    []mapped
+	asked     []string // the attributes that a look-up asks for
 }
+
+// active tells Active Directory's ways of grouping.
+func (s *settled) active() bool { return presets[s.Preset].active }
 
 // server is one URL.
 type server struct {
@@ -181,9 +175,12 @@ type server struct {
 
 // settle checks everything and gives what a connection needs.
 func (c LDAPConfig) settle() (settled, Faults) {
+	var faults Faults
+	if _, known := presets[orDefault(c.Preset, "openldap")]; !known {
+		faults.add("preset", strconv.Quote(c.Preset)+" is none of the choices", "choose openldap or ad")
+	}
 	c = c.withDefaults()
 	s := settled{LDAPConfig: c}
-	var faults Faults
 
 	roots, err := loadCA(c.CAFile)
 	if err != nil {
@@ -215,7 +212,7 @@ func (c LDAPConfig) settle() (settled, Faults) {
 	}
 
 	if s.nameAttrs, err = filterAttributes(c.UserFilter); err != nil {
-		faults.add("user_filter", err.Error(), "write it like (uid=%s) or (&(objectCategory=person)(sAMAccountName=%s))")
+		faults.add("user_filter", err.Error(), "write it like (uid=%s) or (&(objectClass=person)(mail=%s))")
 	}
 	for _, a := range []struct{ key, name string }{{"name_attribute", c.NameAttribute}, {"id_attribute", c.IDAttribute},
 		{"group_attribute", c.GroupAttribute}, {"member_attribute", c.MemberAttribute}} {
@@ -223,6 +220,18 @@ func (c LDAPConfig) settle() (settled, Faults) {
 			faults.add(a.key, strconv.Quote(a.name)+" is not the name of an attribute", "write one name, such as uid")
 		}
 	}
+
+	switch c.GroupWalk {
+	case walkDirect, walkMember, "": // "": of a preset that is a fault already
+	case walkChain, walkTokens:
+		if !s.active() {
+			faults.add("group_walk", c.GroupWalk+" is known to Active Directory only", "set preset: ad, or choose direct or member")
+		}
+	default:
+		faults.add("group_walk", strconv.Quote(c.GroupWalk)+" is none of the choices", "choose direct, member, in_chain or token_groups")
+	}
+	s.mapped = attributeMap(&faults, "attributes", c.Attributes)
+	s.asked = s.userAttributes()
 
 	inRange(&faults, "group_depth", c.GroupDepth, 1, 50)
 	inRange(&faults, "connect_timeout", c.ConnectTimeout, 10*time.Millisecond, 10*time.Second)

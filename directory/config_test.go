@@ -101,7 +101,9 @@ user_filter: (mail=%s)
 name_attribute: mail
 id_attribute: objectGUID
 group_attribute: isMemberOf
-nested_groups: true
+preset: ad
+group_walk: in_chain
+attributes: {mail: mail, cost_centre: [departmentNumber, extensionAttribute1]}
 member_attribute: uniqueMember
 group_base_dn: ou=groups
 group_depth: 3
@@ -117,7 +119,7 @@ cache: 1m
 		t.Fatal(err)
 	}
 	if len(c.URLs) != 2 || string(c.BindPassword.Reveal()) != "s3cret" || c.Timeout != 2*time.Second || c.Cache != time.Minute ||
-		c.MaxAnswer != 65536 || !c.NestedGroups || !c.StartTLS {
+		c.MaxAnswer != 65536 || c.Preset != "ad" || c.GroupWalk != walkChain || len(c.Attributes["cost_centre"]) != 2 || !c.StartTLS {
 		t.Errorf("%+v", c)
 	}
 }

@@ -45,11 +45,12 @@ func (w *wire) Read(p []byte) (int, error) {
 // conn is one LDAP connection.
 type conn struct {
 	*ldap.Conn
-	wire  *wire
-	url   string
-	limit int64
-	used  time.Time // when it was last given back
-	cut   bool      // it was closed under an exchange
+	wire   *wire
+	server int // index in the config
+	url    string
+	limit  int64
+	used   time.Time // when it was last given back
+	cut    bool      // it was closed under an exchange
 }
 
 // within runs one exchange. At the context's end the socket is closed, which ends every wait in the library; so nothing
@@ -70,7 +71,7 @@ func (c *conn) within(ctx context.Context, exchange func() error) error {
 	case ctx.Err() != nil:
 		return fmt.Errorf("waiting for the answer of %s: %w", c.url, ctx.Err())
 	}
-	return fmt.Errorf("asking %s: %w", c.url, err)
+	return fmt.Errorf("asking %s: %w%s", c.url, err, referral(err))
 }
 
 // dead reports that the server closed the connection or that an exchange was cut off.
@@ -85,42 +86,37 @@ func (c *conn) drop() {
 // dialer opens connections to the servers of one directory.
 type dialer struct {
 	settled
-	preferred atomic.Int32 // index of the server that answered last
+	breaker breaker
 }
 
-// dial connects to the preferred server, or to the next one that answers.
+// dial connects to the server that answered last, or to the next one that answers.
 func (d *dialer) dial(ctx context.Context) (*conn, error) {
-	first := int(d.preferred.Load())
 	var faults []error
-	for i := range d.servers {
-		n := (first + i) % len(d.servers)
-		c, err := d.dialServer(ctx, d.servers[n])
+	for _, n := range d.breaker.order() {
+		c, err := d.dialServer(ctx, n)
 		if err == nil {
-			d.preferred.Store(int32(n))
+			d.breaker.connected(n)
 			return c, nil
 		}
 		faults = append(faults, err)
+		if ctx.Err() != nil {
+			break // too late for another one, and this one may be well
+		}
+		d.breaker.failed(n, err)
 	}
 	return nil, errors.Join(faults...)
 }
 
-// avoid makes the next connection try another server first, after this one accepted a connection and then failed.
-func (d *dialer) avoid(c *conn) {
-	for i, s := range d.servers {
-		if s.url == c.url {
-			d.preferred.CompareAndSwap(int32(i), int32((i+1)%len(d.servers)))
-		}
-	}
-}
-
-func (d *dialer) dialServer(ctx context.Context, s server) (*conn, error) {
+// dialServer connects to one server.
+func (d *dialer) dialServer(ctx context.Context, number int) (*conn, error) {
+	s := d.servers[number]
 	ctx, cancel := context.WithTimeout(ctx, d.ConnectTimeout)
 	defer cancel()
 	raw, err := new(net.Dialer).DialContext(ctx, "tcp", s.address)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to %s: %w", s.url, err)
 	}
-	c := &conn{wire: &wire{Conn: raw}, url: s.url, limit: int64(d.MaxAnswer)}
+	c := &conn{wire: &wire{Conn: raw}, server: number, url: s.url, limit: int64(d.MaxAnswer)}
 	c.wire.left.Store(c.limit)
 	if !s.atOnce {
 		c.Conn = ldap.NewConn(c.wire, false)
@@ -160,16 +156,47 @@ func (d *dialer) dialBind(ctx context.Context) (*conn, error) {
 // dialService connects and signs the service account in. A server that refuses it is left for the next one too.
 func (d *dialer) dialService(ctx context.Context) (*conn, error) {
 	c, err := d.dial(ctx)
-	if err != nil || d.BindDN == "" {
-		return c, err
+	if err != nil {
+		return nil, err
+	}
+	if err := d.signIn(ctx, c); err != nil {
+		c.drop()
+		if ctx.Err() == nil {
+			d.breaker.failed(c.server, err)
+		}
+		return nil, err
+	}
+	return c, nil
+}
+
+// signIn binds as the service account; without one there is nothing to do.
+func (d *dialer) signIn(ctx context.Context, c *conn) error {
+	if d.BindDN == "" {
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, d.Timeout)
 	defer cancel()
-	err = c.within(ctx, func() error { return c.Bind(d.BindDN, string(d.BindPassword.Reveal())) })
+	err := c.within(ctx, func() error { return c.Bind(d.BindDN, string(d.BindPassword.Reveal())) })
 	if err != nil {
-		c.drop()
-		d.avoid(c)
-		return nil, fmt.Errorf("signing in the service account: %w", err)
+		return fmt.Errorf("signing in the service account: %w", err)
 	}
-	return c, nil
+	return nil
+}
+
+// probeServer asks one server for its root entry as the service account.
+func (d *dialer) probeServer(ctx context.Context, server int) error {
+	c, err := d.dialServer(ctx, server)
+	if err != nil {
+		return err
+	}
+	defer c.drop()
+	if err := d.signIn(ctx, c); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, d.Timeout)
+	defer cancel()
+	return c.within(ctx, func() error {
+		_, err := c.Search(&ldap.SearchRequest{Scope: ldap.ScopeBaseObject, Filter: "(objectClass=*)", Attributes: []string{"1.1"}})
+		return err
+	})
 }

@@ -171,7 +171,7 @@ func TestBERDepth(t *testing.T) {
 // patient is the fake's config with deadlines that no test waits for.
 func patient(f *fake) LDAPConfig {
 	c := f.config()
-	c.ConnectTimeout, c.Timeout, c.NestedGroups = 10*time.Second, 30*time.Second, false
+	c.ConnectTimeout, c.Timeout, c.GroupWalk = 10*time.Second, 30*time.Second, walkDirect
 	return c
 }
 

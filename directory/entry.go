@@ -18,42 +18,43 @@ import (
 const maxID = 128
 
 // userAttributes are the attributes a look-up asks for.
-func (l *LDAP) userAttributes() []string {
-	c := &l.dialer
-	attrs := append([]string{c.NameAttribute, c.IDAttribute, c.GroupAttribute}, c.nameAttrs...)
+func (s *settled) userAttributes() []string {
+	attrs := append([]string{s.NameAttribute, s.IDAttribute}, s.nameAttrs...)
 	attrs = append(attrs, stateAttributes...)
+	if s.GroupWalk == walkDirect || s.GroupWalk == walkMember {
+		attrs = append(attrs, s.GroupAttribute)
+	}
+	if s.active() {
+		attrs = append(attrs, "objectSid", "primaryGroupID")
+	}
+	for _, m := range s.mapped {
+		attrs = append(attrs, m.from...)
+	}
 	slices.SortFunc(attrs, func(a, b string) int { return strings.Compare(strings.ToLower(a), strings.ToLower(b)) })
 	return slices.CompactFunc(attrs, strings.EqualFold)
 }
 
-// user reads an entry that was found by a name. Its direct groups come as the directory spells them.
-func (l *LDAP) user(e *ldap.Entry, name string, now time.Time) (*authn.User, []string, error) {
+// user reads an entry that was found by a name; the groups are still to be found.
+func (l *LDAP) user(e *ldap.Entry, name string, now time.Time) (*authn.User, error) {
 	if !l.carries(e, name) {
-		return nil, nil, fmt.Errorf("%w: the entry found carries another name", authn.ErrUnknownUser)
+		return nil, fmt.Errorf("%w: the entry found carries another name", authn.ErrUnknownUser)
 	}
 	if e.DN == "" {
-		return nil, nil, errors.New("the entry has no DN") // a bind to it would be anonymous and succeed
+		return nil, errors.New("the entry has no DN") // a bind to it would be anonymous and succeed
 	}
 	id, err := l.id(e)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	canonical := l.canonicalName(e)
 	if canonical == "" {
-		return nil, nil, fmt.Errorf("the entry has no %s; see name_attribute", l.dialer.NameAttribute)
+		return nil, fmt.Errorf("the entry has no %s; see name_attribute", l.dialer.NameAttribute)
 	}
 	reason, err := barred(e, now)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	// A server that cuts a long list into ranges names the attribute memberOf;range=0-1499.
-	for _, a := range e.Attributes {
-		if base, _, cut := strings.Cut(a.Name, ";"); cut && strings.EqualFold(base, l.dialer.GroupAttribute) {
-			return nil, nil, fmt.Errorf("the server gave only part of the groups (%.40s)", a.Name)
-		}
-	}
-	u := &authn.User{Directory: l.name, ID: id, Name: canonical, DN: e.DN, Barred: reason}
-	return u, e.GetEqualFoldAttributeValues(l.dialer.GroupAttribute), nil
+	return &authn.User{Directory: l.name, ID: id, Name: canonical, DN: e.DN, Barred: reason, Attributes: attributes(l.dialer.mapped, e)}, nil
 }
 
 // carries reports whether one of the attributes that the filter compared holds the name that was asked for.

@@ -107,7 +107,7 @@ func (f *fake) config() LDAPConfig {
 	return LDAPConfig{
 		URLs: []string{f.url}, StartTLS: f.tls != nil && strings.HasPrefix(f.url, "ldap:"), CAFile: f.ca,
 		BindDN: fakeReader, BindPassword: secret("reader"), BaseDN: "dc=fake", FailureLimit: 5,
-		ConnectTimeout: 150 * time.Millisecond, Timeout: 150 * time.Millisecond, NestedGroups: true,
+		ConnectTimeout: 150 * time.Millisecond, Timeout: 150 * time.Millisecond, GroupWalk: walkMember,
 	}
 }
 

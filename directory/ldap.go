@@ -5,9 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
+	ber "github.com/go-asn1-ber/asn1-ber"
 	"github.com/go-ldap/ldap/v3"
 	"golang.org/x/sync/singleflight"
 
@@ -43,9 +47,10 @@ func OpenLDAP(name string, c LDAPConfig) (*LDAP, error) {
 		return nil, fmt.Errorf("opening directory %s: %w", name, err)
 	}
 	l := &LDAP{name: name, dialer: dialer{settled: s}}
+	l.base, l.stop = context.WithCancel(context.Background())
+	l.dialer.breaker = breaker{servers: make([]breakerServer, len(s.servers)), probe: l.dialer.probeServer, base: l.base}
 	l.searches = newPool(s.SearchConnections, l.dialer.dialService)
 	l.binds = newPool(s.BindConnections, l.dialer.dialBind)
-	l.base, l.stop = context.WithCancel(context.Background())
 	l.limit.Store(&authn.Lockout{Wrong: max(0, c.FailureLimit), Window: c.FailureWindow})
 	if c.FailureLimit == 0 {
 		l.limit.Store(&authn.Lockout{Wrong: assumedFailureLimit})
@@ -126,12 +131,31 @@ func (l *LDAP) fly(name string) (u *authn.User, err error) {
 
 // find searches the user and walks their groups.
 func (l *LDAP) find(ctx context.Context, name string, now time.Time) (*authn.User, error) {
+	e, err := l.entry(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	u, err := l.user(e, name, now)
+	if err != nil {
+		return nil, err
+	}
+	groups, err := l.groups(ctx, e)
+	if err != nil {
+		return nil, fmt.Errorf("walking the groups: %w", err)
+	}
+	u.Groups = slices.Sorted(maps.Keys(groups))
+	return u, nil
+}
+
+// entry searches the one entry of a name. References to other servers (RFC 4511 section 4.5.3), which Active Directory adds
+// to every search from the top of a domain, are passed over: what lies there is not below base_dn for Sekisho.
+func (l *LDAP) entry(ctx context.Context, name string) (*ldap.Entry, error) {
 	res, err := l.search(ctx, &ldap.SearchRequest{
 		BaseDN:     l.dialer.BaseDN,
 		Scope:      ldap.ScopeWholeSubtree,
 		SizeLimit:  2, // the second one tells that the name is ambiguous
 		Filter:     userFilter(l.dialer.UserFilter, name),
-		Attributes: l.userAttributes(),
+		Attributes: l.dialer.asked,
 	})
 	if err != nil && (!isFull(err) || len(res.Entries) < 2) {
 		return nil, err
@@ -140,52 +164,92 @@ func (l *LDAP) find(ctx context.Context, name string, now time.Time) (*authn.Use
 	case 0:
 		return nil, authn.ErrUnknownUser
 	case 1:
-	default:
-		return nil, authn.ErrAmbiguousUser
+		return res.Entries[0], nil
 	}
-	u, direct, err := l.user(res.Entries[0], name, now)
-	if err != nil {
-		return nil, err
-	}
-	if u.Groups, err = l.groups(ctx, u.DN, direct); err != nil {
-		return nil, fmt.Errorf("walking the groups: %w", err)
-	}
-	return u, nil
+	return nil, authn.ErrAmbiguousUser
 }
 
 // search runs one search as the service account. A connection that the server closed while it was idle is replaced once.
 // Alongside an error there may be the entries that came before it.
-func (l *LDAP) search(ctx context.Context, req *ldap.SearchRequest) (*ldap.SearchResult, error) {
-	req.TimeLimit = int((l.dialer.Timeout + time.Second - 1) / time.Second)
-	res, reused, err := l.searchOnce(ctx, req, false)
-	if reused && isNetwork(err) && ctx.Err() == nil {
-		res, _, err = l.searchOnce(ctx, req, true)
-	}
+func (l *LDAP) search(ctx context.Context, req *ldap.SearchRequest) (res *ldap.SearchResult, err error) {
+	err = l.asService(ctx, func(c *conn) (err error) {
+		res, err = l.ask(ctx, c, req)
+		return err
+	})
 	return res, err
 }
 
-func (l *LDAP) searchOnce(ctx context.Context, req *ldap.SearchRequest, fresh bool) (*ldap.SearchResult, bool, error) {
-	c, reused, err := l.searches.get(ctx, fresh)
-	if err != nil {
-		return nil, false, err
+// searchAll runs one search with any number of answers, page by page (RFC 2696): servers cut an answer at 500 or 1,000
+// entries. One that does not know pages gives all at once.
+func (l *LDAP) searchAll(ctx context.Context, req *ldap.SearchRequest) (all []*ldap.Entry, err error) {
+	err = l.asService(ctx, func(c *conn) error {
+		all = nil
+		paging := ldap.NewControlPaging(pageSize)
+		req.Controls = []ldap.Control{paging}
+		for {
+			res, err := l.ask(ctx, c, req)
+			if err != nil {
+				return err
+			}
+			all = append(all, res.Entries...)
+			next, _ := ldap.FindControl(res.Controls, ldap.ControlTypePaging).(*ldap.ControlPaging)
+			if next == nil || len(next.Cookie) == 0 || len(all) > maxGroups {
+				return nil
+			}
+			paging.SetCookie(next.Cookie)
+		}
+	})
+	if len(all) > maxGroups {
+		return nil, fmt.Errorf("the directory has more than %d answers", maxGroups)
 	}
-	whole := false
-	defer func() { l.searches.put(c, whole) }()
-	exchange, cancel := context.WithTimeout(ctx, l.dialer.Timeout)
+	return all, err
+}
+
+// ask is one exchange of a search.
+func (l *LDAP) ask(ctx context.Context, c *conn, req *ldap.SearchRequest) (res *ldap.SearchResult, err error) {
+	req.TimeLimit = int((l.dialer.Timeout + time.Second - 1) / time.Second)
+	ctx, cancel := context.WithTimeout(ctx, l.dialer.Timeout)
 	defer cancel()
-	var res *ldap.SearchResult
-	err = c.within(exchange, func() (err error) {
+	err = c.within(ctx, func() (err error) {
 		res, err = c.Search(req)
 		return err
 	})
+	return res, err
+}
+
+// asService does something on a connection of the service account, twice where the first one had died in the pool.
+func (l *LDAP) asService(ctx context.Context, do func(*conn) error) error {
+	again, err := l.asServiceOnce(ctx, do, false)
+	if again && ctx.Err() == nil {
+		_, err = l.asServiceOnce(ctx, do, true)
+	}
+	return err
+}
+
+func (l *LDAP) asServiceOnce(ctx context.Context, do func(*conn) error, fresh bool) (again bool, err error) {
+	c, reused, err := l.searches.get(ctx, fresh)
+	if err != nil {
+		return false, err
+	}
+	whole := false
+	defer func() { l.searches.put(c, whole) }()
+	err = do(c)
 	whole = err == nil || isFull(err)
-	if isNetwork(err) {
-		l.dialer.avoid(c)
+	return l.judge(ctx, c, reused, err), err
+}
+
+// judge tells the breaker how an exchange went. It reports a connection that had died in the pool, which says nothing
+// about the server; one that hung does, and another try would hang as long.
+func (l *LDAP) judge(ctx context.Context, c *conn, reused bool, err error) (died bool) {
+	switch {
+	case !isOutage(err):
+		l.dialer.breaker.answered(c.server)
+	case reused && !c.cut && isNetwork(err):
+		return true
+	case ctx.Err() == nil:
+		l.dialer.breaker.failed(c.server, err)
 	}
-	if exchange.Err() != nil {
-		reused = false // it hung; another try would hang as long
-	}
-	return res, reused, err
+	return false
 }
 
 // isNetwork tells an exchange that broke from one that ended with a result code of the server.
@@ -195,6 +259,30 @@ func isNetwork(err error) bool {
 	}
 	var result *ldap.Error
 	return !errors.As(err, &result) || result.ResultCode >= ldap.ErrorNetwork
+}
+
+// isOutage tells a server that should be left for another one.
+func isOutage(err error) bool {
+	return isNetwork(err) && !errors.Is(err, errAnswerTooLong) || ldap.IsErrorAnyOf(err, ldap.LDAPResultBusy, ldap.LDAPResultUnavailable)
+}
+
+// referral names, for an error, the servers to which an answer refers (RFC 4511 section 4.1.10). They are not followed: a
+// referral names a server that nobody configured, and the service account's password would go there.
+func referral(err error) string {
+	var result *ldap.Error
+	if !errors.As(err, &result) || result.ResultCode != ldap.LDAPResultReferral || result.Packet == nil || len(result.Packet.Children) < 2 {
+		return ""
+	}
+	var to []string
+	for _, field := range result.Packet.Children[1].Children {
+		if field.ClassType != ber.ClassContext || field.Tag != 3 {
+			continue
+		}
+		for _, uri := range field.Children {
+			to = append(to, fmt.Sprintf("%.200q", uri.Data.String()))
+		}
+	}
+	return " to " + strings.Join(to, ", ") + "; referrals are not followed: name that server in urls, or another base_dn"
 }
 
 // isFull tells an answer that ended at the size limit.
@@ -234,7 +322,7 @@ func hopeless(password []byte) bool {
 }
 
 func (l *LDAP) bind(ctx context.Context, dn string, password authn.Secret) (authn.BindResult, error) {
-	c, _, err := l.binds.get(ctx, false)
+	c, reused, err := l.binds.get(ctx, false)
 	if err != nil {
 		return authn.BindResult{}, fmt.Errorf("%w: %w", authn.ErrNotSent, err)
 	}
@@ -254,9 +342,7 @@ func (l *LDAP) bind(ctx context.Context, dn string, password authn.Secret) (auth
 	answer, err := bindAnswer(res, err)
 	// A wrong password is a whole answer too: the connection is anonymous after it and good for the next bind.
 	whole = err == nil
-	if isNetwork(err) {
-		l.dialer.avoid(c)
-	}
+	l.judge(ctx, c, reused, err)
 	return answer, err
 }
 

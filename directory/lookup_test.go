@@ -26,7 +26,7 @@ func TestStormAsksOnce(t *testing.T) {
 		c.done(id)
 	}
 	config := f.config()
-	config.Timeout, config.NestedGroups = 10*time.Second, false
+	config.Timeout, config.GroupWalk = 10*time.Second, walkDirect
 	l := openLDAP(t, config)
 	var ready, wg sync.WaitGroup
 	for range 200 {
@@ -57,7 +57,7 @@ func TestStormOutlivesItsFirstCaller(t *testing.T) {
 		c.done(id)
 	}
 	config := f.config()
-	config.Timeout, config.NestedGroups = 10*time.Second, false
+	config.Timeout, config.GroupWalk = 10*time.Second, walkDirect
 	l := openLDAP(t, config)
 	ctx, cancel := context.WithCancel(t.Context())
 	first := make(chan error, 1)

@@ -16,7 +16,7 @@ import (
 // ldapConfig is a config for a server that testenv started.
 func ldapConfig(s *testenv.SlapdServer) LDAPConfig {
 	return LDAPConfig{
-		URLs: []string{s.LDAPS}, CAFile: s.CA, NestedGroups: true,
+		URLs: []string{s.LDAPS}, CAFile: s.CA, GroupWalk: walkMember,
 		BindDN: testenv.SlapdReaderDN, BindPassword: authn.NewSecret([]byte(testenv.SlapdReaderPassword)),
 		BaseDN: testenv.SlapdBase, Timeout: 5 * time.Second, ConnectTimeout: 5 * time.Second,
 	}
@@ -131,7 +131,7 @@ func TestSlapd(t *testing.T) {
 			}
 		}
 		flat := ldapConfig(srv)
-		flat.NestedGroups = false
+		flat.GroupWalk = walkDirect
 		if got := lookup(t, openLDAP(t, flat), "bob").Groups; !slices.Equal(got, []string{srv.GroupDN("vpn-admins")}) {
 			t.Errorf("direct groups only: %q", got)
 		}

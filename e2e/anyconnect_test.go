@@ -19,7 +19,7 @@ func ldapSection(dir *testenv.SlapdServer, more string) string {
     bind_dn: %s
     bind_password: %s
     base_dn: %s
-    nested_groups: true
+    group_walk: member
 %s`, dir.LDAPS, dir.CA, testenv.SlapdReaderDN, testenv.SlapdReaderPassword, testenv.SlapdBase, more)
 }
 
