@@ -40,6 +40,11 @@ func (a *app) checkConfigCommand() *cobra.Command {
 func (c *Config) summary(w io.Writer) {
 	for _, d := range c.directories() {
 		fmt.Fprintf(w, "directory\t%s\n", d.sentence())
+		if d.Type == "ldap" {
+			for _, line := range d.LDAP.Explain() {
+				fmt.Fprintf(w, "  %s\n", line)
+			}
+		}
 	}
 	for _, cl := range c.Radius.List() {
 		how := "Message-Authenticator " + cl.MessageAuthenticator

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
+	"time"
 
 	"sekisho/authn"
 	"sekisho/directory"
@@ -142,6 +144,25 @@ func closeDirectories(all authn.Directories) {
 			d.Close()
 		}
 	}
+}
+
+// directoryHealth tells in words how the servers of a directory are; usable while one of them is not known to be down.
+func directoryHealth(d authn.Directory) (words string, usable bool) {
+	l, ok := d.(*directory.LDAP)
+	if !ok {
+		return "ok", true
+	}
+	servers := l.Health()
+	var down []string
+	for _, s := range servers {
+		if s.Down {
+			down = append(down, fmt.Sprintf("%s is down since %s: %v", s.URL, s.Since.UTC().Format(time.RFC3339), s.Err))
+		}
+	}
+	if len(down) == 0 {
+		return "ok", true
+	}
+	return fmt.Sprintf("%d of %d servers answer; %s", len(servers)-len(down), len(servers), strings.Join(down, "; ")), len(down) < len(servers)
 }
 
 // foldRealms brings realms of a configuration that was checked into the form in which they are compared.

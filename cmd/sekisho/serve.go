@@ -252,6 +252,10 @@ func (s *service) health() admin.Health {
 	if s.clock.Doubt() {
 		h.OK, h.Parts["clock"] = false, "in doubt; compare it with another one, then: sekisho clock accept"
 	}
+	for _, b := range s.directories {
+		words, usable := directoryHealth(b.Directory)
+		h.OK, h.Parts["directory "+b.Name] = h.OK && usable, words
+	}
 	return h
 }
 
