@@ -310,8 +310,11 @@ func (t *attempt) answer(d Decision, e *Event) {
 	if t.cancel != nil {
 		t.cancel()
 	}
-	if t.strike && d.Verdict != Discard && t.failKey != [16]byte{} {
-		t.a.failures.add(t.failKey, t.a.Now())
+	if t.strike && d.Verdict != Discard {
+		if t.failKey != [16]byte{} {
+			t.a.failures.add(t.failKey, t.a.Now())
+		}
+		t.countFailure(t.a.Now())
 	}
 	t.stages.Total = time.Since(t.l.Arrived)
 	var notices []Notice

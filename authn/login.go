@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"runtime"
 	"runtime/debug"
 	"sync"
@@ -31,7 +32,8 @@ type Authenticator struct {
 	Replies     *ReplyBook // nil: Accepts carry no attributes
 	Limits      Limits
 	Tell        Tell
-	Epoch       uint32 // of the store; States of another one are dead (S11, S18)
+	Own         []netip.Prefix // the site's own networks, from where more failures are no alarm
+	Epoch       uint32         // of the store; States of another one are dead (S11, S18)
 	Clock       *Clock
 	Now         func() time.Time
 	Log         *slog.Logger
@@ -52,6 +54,7 @@ type memory struct {
 	kept     keeper
 	budget   budget
 	failures tally // by user and source (row 4)
+	alarms   alarms
 	without  enrolment
 	floods   flood
 	lines    lines
@@ -107,6 +110,7 @@ type attempt struct {
 	passHash uint64
 	signal   chan struct{} // closed when a bind in flight has ended
 	source   uint64        // keyed hash of account and source; 0: none trusted
+	place    netip.Prefix  // where the station is, trusted; invalid: not known
 	failKey  [16]byte      // of user and source, for row 4; zero: none trusted
 	text     uint64
 	digest   [16]byte
@@ -402,6 +406,7 @@ func (t *attempt) trace() {
 	if !ok {
 		return
 	}
+	t.place = p
 	addr := p.Addr().As16()
 	if t.user == nil {
 		t.failKey = t.a.Store.Keyed(domainName, t.name.spelling(t.l.Name), addr[:])

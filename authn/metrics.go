@@ -14,6 +14,7 @@ type Metrics struct {
 	notices *prometheus.CounterVec
 	dropped prometheus.Counter
 	without prometheus.Gauge
+	alarms  *prometheus.CounterVec
 
 	total, lookup, bind, commit prometheus.Observer // by stage
 
@@ -35,12 +36,14 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	}
 	m.without = prometheus.NewGauge(prometheus.GaugeOpts{Name: "sekisho_unenrolled_people",
 		Help: "People who were let in without a token since the start and have not logged in with one since."})
+	m.alarms = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sekisho_failure_alarms_total",
+		Help: "Minutes in which very many logins failed from one address (source) or at one gateway."}, []string{"of"})
 	stages := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "sekisho_login_stage_seconds",
 		Help:    "Time an attempt spent in each stage.",
 		Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}}, []string{"stage"})
 	m.total, m.lookup = stages.WithLabelValues("total"), stages.WithLabelValues("lookup")
 	m.bind, m.commit = stages.WithLabelValues("bind"), stages.WithLabelValues("commit")
-	r.MustRegister(m.logins, m.notices, stages, m.dropped, m.without)
+	r.MustRegister(m.logins, m.notices, stages, m.dropped, m.without, m.alarms)
 	return m
 }
 
@@ -107,4 +110,10 @@ func (a *Authenticator) enrolment(d Decision) {
 		delete(e.people, d.Account)
 	}
 	a.Metrics.without.Set(float64(len(e.people)))
+}
+
+func (m *Metrics) alarm(of string) {
+	if m != nil {
+		m.alarms.WithLabelValues(of).Inc()
+	}
 }

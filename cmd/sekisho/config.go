@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"os"
 	"slices"
@@ -33,6 +34,7 @@ type Config struct {
 	Policies    []PolicyConfig    `yaml:"policies"`
 	Limits      LimitsConfig      `yaml:"limits"`
 	Login       LoginConfig       `yaml:"login"`
+	Networks    NetworksConfig    `yaml:"networks"`
 	Enroll      EnrollConfig      `yaml:"enroll"`
 	Admin       AdminConfig       `yaml:"admin"`
 	Metrics     MetricsConfig     `yaml:"metrics"`
@@ -109,6 +111,28 @@ type LoginConfig struct {
 	TellAfterProof *bool `yaml:"tell_after_proof"`
 	// RegisterURL is where people register a token; such a refusal names it. Default: none.
 	RegisterURL string `yaml:"register_url"`
+}
+
+// NetworksConfig says what is known of addresses.
+type NetworksConfig struct {
+	// Own are the site's own networks, as seen by gateways whose Calling-Station-Id is trusted: single addresses or prefixes.
+	// A hundred times as many failures as elsewhere come from one address of them before that is an alarm. Default: none.
+	Own []string `yaml:"own"`
+}
+
+// own gives the site's networks; a fault names the first that is none.
+func (c *Config) own() (all []netip.Prefix, at int, err error) {
+	for i, text := range c.Networks.Own {
+		p, err := netip.ParsePrefix(text)
+		if a, aerr := netip.ParseAddr(text); aerr == nil {
+			p, err = a.Prefix(a.BitLen())
+		}
+		if err != nil || p.Addr().Zone() != "" {
+			return nil, i, fmt.Errorf("%q is no address or prefix", text)
+		}
+		all = append(all, p.Masked())
+	}
+	return all, 0, nil
 }
 
 // EnrollConfig shapes new software tokens.
@@ -189,6 +213,9 @@ func (c *Config) check(doc *conf.Doc) (warnings []string) {
 	oneOf(doc, "log.format", c.Log.Format, "text", "json")
 	within(doc, "login.window_steps", c.Login.WindowSteps, 0, 3)
 	within(doc, "login.hotp_lookahead", c.Login.HOTPLookAhead, 1, 50)
+	if _, i, err := c.own(); err != nil {
+		doc.Fault(fmt.Sprintf("networks.own[%d]", i), err.Error(), "write it like 203.0.113.9 or 203.0.113.0/24")
+	}
 	if err := checkURL(c.Login.RegisterURL); err != nil {
 		doc.Fault("login.register_url", err.Error(), "give an https:// address that people can open, or leave it out")
 	} else if err := c.tell().Check(); err != nil {

@@ -155,6 +155,7 @@ policies:
 		{"unenrolled with a wrong reply", "first_factor: pin", "unenrolled: {until: 2999-12-31, reply: {Clas: x}}", []string{"policies[0].unenrolled.reply: ", `"Clas" is not known`}},
 		{"register page", "directory:", "login: {register_url: 'otp.example.com'}\ndirectory:", []string{`login.register_url: "otp.example.com" is no address of a page; give an https`}},
 		{"register page with a password", "directory:", "login: {register_url: 'https://a:b@otp.example.com'}\ndirectory:", []string{"login.register_url: the address holds a user name"}},
+		{"own networks", "directory:", "networks: {own: [198.51.100.0/24, here]}\ndirectory:", []string{`networks.own[1]: "here" is no address or prefix; write it like`}},
 		{"long register page", "directory:", "login: {register_url: 'https://otp.example.com/" + strings.Repeat("x", 200) + "'}\ndirectory:", []string{"login.register_url: with it a Reply-Message has"}},
 		{"preset", "directory:", "limits: {preset: pci}\ndirectory:", []string{`limits.preset: "pci" is none of the choices; choose normal, strict`}},
 		{"storage", "directory:", "storage: {queue: 1}\ndirectory:", []string{"sekisho.yaml:5:11: storage.queue: 1: want 16 to 1000000"}},

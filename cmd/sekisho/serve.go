@@ -119,9 +119,10 @@ func (s *service) openParts(ctx context.Context, registry prometheus.Registerer)
 }
 
 func (s *service) wire(registry *prometheus.Registry) {
+	own, _, _ := s.config.own() // checked when it was loaded
 	s.login = &authn.Authenticator{
 		Directories: s.directories, Store: s.db, Keys: s.db.Keys(), Policies: s.config.policies(),
-		Replies: &authn.ReplyBook{Encode: radius.CompileReply}, Limits: s.config.limits(), Tell: s.config.tell(),
+		Replies: &authn.ReplyBook{Encode: radius.CompileReply}, Limits: s.config.limits(), Tell: s.config.tell(), Own: own,
 		Epoch: uint32(s.db.Epoch()), Clock: s.clock.Clock, Now: time.Now, Log: s.log, Metrics: authn.NewMetrics(registry),
 		Batches: true,
 	}

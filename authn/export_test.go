@@ -1,0 +1,4 @@
+package authn
+
+// RaceEnabled tells the tests outside the package that the race detector is on.
+const RaceEnabled = raceEnabled
