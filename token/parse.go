@@ -23,12 +23,12 @@ func shown(value string) string {
 	return strconv.Quote(value)
 }
 
-// parseMode reads "totp" or "hotp".
+// parseMode reads "totp" or "hotp" and what vendors write for them.
 func parseMode(s string) (Mode, error) {
-	switch strings.ToLower(s) {
-	case "totp":
+	switch strings.TrimPrefix(plainName(s), "oath") {
+	case "totp", "time", "timebased":
 		return TOTP, nil
-	case "hotp":
+	case "hotp", "event", "eventbased", "counter", "counterbased":
 		return HOTP, nil
 	}
 	return 0, fmt.Errorf("%s: want totp or hotp", shown(s))
@@ -36,13 +36,12 @@ func parseMode(s string) (Mode, error) {
 
 // parseHash reads "SHA1", "SHA-1", "HmacSHA1" and the like.
 func parseHash(s string) (Hash, error) {
-	name := strings.ReplaceAll(strings.ToUpper(s), "-", "")
-	switch strings.TrimPrefix(name, "HMAC") {
-	case "SHA1":
+	switch strings.TrimPrefix(plainName(s), "hmac") {
+	case "sha1":
 		return SHA1, nil
-	case "SHA256":
+	case "sha256":
 		return SHA256, nil
-	case "SHA512":
+	case "sha512":
 		return SHA512, nil
 	}
 	return 0, fmt.Errorf("%s: want SHA1, SHA256 or SHA512", shown(s))

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"golang.org/x/text/encoding/unicode"
 )
 
 // maxFaults are reported at once; whoever mends a file wants more than the first.
@@ -88,14 +90,22 @@ type RowError struct {
 
 // Error gives the place, the fault and what to do.
 func (e *RowError) Error() string {
+	return fmt.Sprintf("%s: %v", e.Place(), e.Err)
+}
+
+// Place says where the fault is, as in "line 5, column expiry" and, in a PSKC file, "line 80, key "2600215", <Secret>".
+func (e *RowError) Place() string {
 	place := fmt.Sprintf("line %d", e.Line)
 	if e.Name != "" {
 		place += ", key " + shownName(e.Name)
 	}
-	if e.Column != "" {
+	switch {
+	case strings.HasPrefix(e.Column, "<"):
+		place += ", " + e.Column
+	case e.Column != "":
 		place += ", column " + e.Column
 	}
-	return fmt.Sprintf("%s: %v", place, e.Err)
+	return place
 }
 
 // Unwrap gives the fault.
@@ -108,6 +118,7 @@ func shownName(s string) string { return fmt.Sprintf("%.40q", s) }
 // can be called again; any other error ends the file.
 type rowReader interface {
 	next() (*Row, error)
+	close() // wipes what it still holds of secrets
 }
 
 // endError marks a fault after which the rest of the file cannot be made out.
@@ -127,6 +138,7 @@ func ReadTokens(r io.Reader, o ReadOptions, each func(Row) error) error {
 	if err != nil {
 		return err
 	}
+	defer rows.close()
 	seen := seenRows{serials: map[string]int{}, credentials: map[string]int{}, secrets: map[[16]byte]int{}}
 	var faults []error
 	good, bad := 0, 0
@@ -176,31 +188,53 @@ func ReadTokens(r io.Reader, o ReadOptions, each func(Row) error) error {
 }
 
 func (o *ReadOptions) open(r io.Reader) (rowReader, error) {
-	in := bufio.NewReaderSize(r, maxLine)
-	head, _ := in.Peek(256) // what is wrong with the file shows when it is read
-	head = bytes.TrimSpace(bytes.TrimPrefix(head, []byte("\ufeff")))
+	in, err := utf8Reader(r)
+	if err != nil {
+		return nil, err
+	}
 	format := o.Format
 	if format == AnyFormat {
-		switch {
-		case len(head) >= len(uriScheme) && bytes.EqualFold(head[:len(uriScheme)], uriScheme):
-			format = URIs
-		case bytes.HasPrefix(head, []byte("<")):
-			format = PSKC
-		default:
-			format = CSV
-		}
+		format = formatOf(in)
 	}
 	c := &csvReader{in: in, options: o}
 	switch format {
 	case URIs:
 		return &uriReader{c}, nil
 	case PSKC:
-		return nil, errors.New("reading the PSKC file: this version does not")
+		return newPSKCReader(in, o), nil
 	}
 	if err := c.header(); err != nil {
+		c.close()
 		return nil, fmt.Errorf("reading the CSV file: %w", err)
 	}
 	return c, nil
+}
+
+// formatOf looks at how the file begins. What is wrong with the file shows when it is read.
+func formatOf(in *bufio.Reader) Format {
+	head, _ := in.Peek(256)
+	head = bytes.TrimSpace(bytes.TrimPrefix(head, []byte("\ufeff")))
+	switch {
+	case len(head) >= len(uriScheme) && bytes.EqualFold(head[:len(uriScheme)], uriScheme):
+		return URIs
+	case bytes.HasPrefix(head, []byte("<")):
+		return PSKC
+	}
+	return CSV
+}
+
+// utf8Reader makes UTF-8 of UTF-16 with a byte order mark, which spreadsheets call Unicode text.
+func utf8Reader(r io.Reader) (*bufio.Reader, error) {
+	in := bufio.NewReaderSize(r, maxLine)
+	mark, err := in.Peek(2)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("reading the seed file: %w", err)
+	}
+	if string(mark) != "\xff\xfe" && string(mark) != "\xfe\xff" {
+		return in, nil
+	}
+	decoder := unicode.UTF16(unicode.LittleEndian, unicode.UseBOM).NewDecoder()
+	return bufio.NewReaderSize(decoder.Reader(in), maxLine), nil
 }
 
 // seenRows knows again what must not come twice, by the line it first stood in. Capitals and small letters are the same.

@@ -10,6 +10,8 @@ var uriScheme = []byte("otpauth://")
 // uriReader reads a file with one otpauth URI a line.
 type uriReader struct{ lines *csvReader }
 
+func (u *uriReader) close() { u.lines.close() }
+
 func (u *uriReader) next() (*Row, error) {
 	for {
 		line, err := u.lines.nextLine()
