@@ -167,7 +167,7 @@ type User struct {
 	Name      string   // canonical login name, for people
 	DN        string   // where a bind goes; empty for directories without
 	Groups    []string // DNs, or names in a file, nested ones included, as directory.FoldGroup gives them
-	Barred    Reason   // zero, or UserDisabled, UserLocked, UserExpired, PasswordExpired
+	Barred    Reason   // zero, or UserDisabled, UserLocked, UserExpired, PasswordExpired, PasswordMustChange
 
 	// Attributes are what the directory knows beside, in UTF-8: name, reading, mail, phone, language, department and what
 	// else the configuration's attribute map names. They shape replies and mails; no decision hangs on them.

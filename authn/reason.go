@@ -82,6 +82,9 @@ const (
 	Fault
 	ReplyMissing
 	OKUnenrolled
+	PasswordMustChange
+	UserHours
+	UserWorkstation
 	reasonEnd
 )
 
@@ -106,7 +109,7 @@ var reasons = [reasonEnd]reasonText{
 	UserDisabled:        {"user-disabled", "The user is disabled in the directory.", "この利用者はディレクトリで無効にされています。"},
 	UserLocked:          {"user-locked", "The user is locked in the directory.", "この利用者はディレクトリでロックされています。"},
 	UserExpired:         {"user-expired", "The user's account in the directory has expired.", "この利用者のアカウントは有効期限が切れています。"},
-	PasswordExpired:     {"password-expired", "The user's password in the directory has expired or must be changed.", "この利用者のパスワードは期限切れか、変更が必要です。"},
+	PasswordExpired:     {"password-expired", "The user's password in the directory has expired.", "この利用者のパスワードは期限切れです。"},
 	DeniedByPolicy:      {"denied", "Policy denies this user at this gateway.", "この利用者はこのVPN装置の利用を認められていません。"},
 	NoPolicy:            {"no-policy", "No policy covers this user at this gateway.", "この利用者とVPN装置に当てはまるポリシーがありません。"},
 	SourceLimit:         {"source-limit", "More than 5 failures in a minute for this user from this new address; nothing was checked.", "この利用者について、同じ新しい接続元から1分間に5回を超える失敗があったため、確認せずに拒否しました。"},
@@ -141,6 +144,9 @@ var reasons = [reasonEnd]reasonText{
 	OKUnenrolled:        {"ok-unenrolled", "The user never had a token, and the policy lets such users in with the first factor alone until a date.", "トークンが未登録の利用者です。ポリシーの期限までの間、パスワードなどだけで認証に成功しました。"},
 	Fault:               {"fault", "An internal fault ended the attempt; the log has the details.", "内部エラーのため処理を中止しました。詳細はログにあります。"},
 	ReplyMissing:        {"reply-missing", "A reply attribute that this user needs is missing or wrong in the directory; the log names it. Nothing was checked.", "この利用者に必要な応答属性がディレクトリにないか、正しくありません。詳細はログにあります。"},
+	PasswordMustChange:  {"password-must-change", "The user has to change the password in the directory before it opens anything.", "この利用者は、ディレクトリのパスワードを変更するまで利用できません。"},
+	UserHours:           {"user-hours", "The directory lets this user in at other hours only.", "この利用者は、ディレクトリで許可された時間帯ではありません。"},
+	UserWorkstation:     {"user-workstation", "The directory lets this user in from named computers only, and this service is none of them.", "この利用者は、ディレクトリで指定されたコンピューター以外からは利用できません。"},
 }
 
 // String gives the stable code of the reason, such as "wrong-code".

@@ -150,7 +150,7 @@ func TestSlapd(t *testing.T) {
 			"locked":     {authn.UserLocked, authn.UserLocked},
 			"disabled":   {authn.UserDisabled, authn.OK}, // slapd itself knows nothing of this attribute
 			"left":       {authn.UserExpired, authn.OK},
-			"mustchange": {authn.PasswordExpired, authn.PasswordExpired},
+			"mustchange": {authn.PasswordMustChange, authn.PasswordMustChange},
 			"expired":    {0, authn.PasswordExpired},
 		} {
 			u := lookup(t, l, name)

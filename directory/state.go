@@ -35,7 +35,8 @@ const (
 // "may" would open the door.
 //
 // A lock with an end (pwdAccountLockedTime with a date) does not count here, because only the server knows when it ends
-// and lifts it at a bind; refusing before the bind would make it last for ever.
+// and lifts it at a bind; refusing before the bind would make it last for ever. Nor does lockoutTime of Active Directory,
+// which stays behind when the lock is over: msDS-User-Account-Control-Computed says whether it is on.
 func barred(e *ldap.Entry, now time.Time) (authn.Reason, error) {
 	uac, err := number(e, "userAccountControl")
 	if err != nil {
@@ -68,8 +69,9 @@ func barred(e *ldap.Entry, now time.Time) (authn.Reason, error) {
 		return authn.UserLocked, nil
 	case expires > 0 && !now.Before(fileTime(expires)), shadow > 0 && now.Unix()/86400 >= shadow:
 		return authn.UserExpired, nil
-	case computed&uacPasswordExpired != 0, lastSet == 0 && uac&uacNeverExpires == 0, shadowChange == 0,
-		strings.EqualFold(value(e, "pwdReset"), "true"):
+	case lastSet == 0 && uac&uacNeverExpires == 0, shadowChange == 0, strings.EqualFold(value(e, "pwdReset"), "true"):
+		return authn.PasswordMustChange, nil
+	case computed&uacPasswordExpired != 0:
 		return authn.PasswordExpired, nil
 	}
 	return 0, nil
@@ -140,13 +142,15 @@ func policyReason(res *ldap.SimpleBindResult) authn.Reason {
 		switch c := c.(type) {
 		case *ldap.ControlBeheraPasswordPolicy:
 			switch c.Error {
-			case 0, 2: // passwordExpired, changeAfterReset
+			case 0: // passwordExpired
 				return authn.PasswordExpired
+			case 2: // changeAfterReset
+				return authn.PasswordMustChange
 			case 1: // accountLocked
 				return authn.UserLocked
 			}
 		case *ldap.ControlVChuPasswordMustChange:
-			return authn.PasswordExpired
+			return authn.PasswordMustChange
 		}
 	}
 	return 0
@@ -165,14 +169,20 @@ func adReason(text string) authn.Reason {
 		return 0
 	}
 	switch code {
-	case 0x530, 0x531, 0x533: // not at this hour, not from here, disabled
-		return authn.UserDisabled
-	case 0x532, 0x773: // expired, must be changed
+	case 0x530: // ERROR_INVALID_LOGON_HOURS
+		return authn.UserHours
+	case 0x531: // ERROR_INVALID_WORKSTATION
+		return authn.UserWorkstation
+	case 0x532: // ERROR_PASSWORD_EXPIRED
 		return authn.PasswordExpired
-	case 0x701:
+	case 0x533: // ERROR_ACCOUNT_DISABLED
+		return authn.UserDisabled
+	case 0x701: // ERROR_ACCOUNT_EXPIRED
 		return authn.UserExpired
-	case 0x775:
+	case 0x773: // ERROR_PASSWORD_MUST_CHANGE
+		return authn.PasswordMustChange
+	case 0x775: // ERROR_ACCOUNT_LOCKED_OUT
 		return authn.UserLocked
 	}
-	return 0 // 52e wrong password, 525 no such user
+	return 0 // 52e ERROR_LOGON_FAILURE, 525 ERROR_NO_SUCH_USER
 }

@@ -38,7 +38,9 @@ func TestBarred(t *testing.T) {
 		{map[string]string{"accountExpires": ticks(now)}, authn.UserExpired},
 		{map[string]string{"accountExpires": ticks(now.Add(-time.Hour))}, authn.UserExpired},
 		{map[string]string{"accountExpires": "99999999999999999999"}, unreadable},
-		{map[string]string{"pwdLastSet": "0", "userAccountControl": "512"}, authn.PasswordExpired},
+		{map[string]string{"pwdLastSet": "0", "userAccountControl": "512"}, authn.PasswordMustChange},
+		{map[string]string{"pwdLastSet": "0", "msDS-User-Account-Control-Computed": "8388608"}, authn.PasswordMustChange},
+		{map[string]string{"lockoutTime": "133000000000000000", "msDS-User-Account-Control-Computed": "0"}, 0},
 		{map[string]string{"pwdLastSet": "0", "userAccountControl": "66048"}, 0},
 		{map[string]string{"pwdLastSet": "133000000000000000"}, 0},
 		{map[string]string{"pwdLastSet": "today"}, unreadable},
@@ -47,13 +49,13 @@ func TestBarred(t *testing.T) {
 		{map[string]string{"nsAccountLock": "false"}, 0},
 		{map[string]string{"pwdAccountLockedTime": "000001010000Z"}, authn.UserLocked},
 		{map[string]string{"pwdAccountLockedTime": "20261122115959Z"}, 0},
-		{map[string]string{"pwdReset": "TRUE"}, authn.PasswordExpired},
+		{map[string]string{"pwdReset": "TRUE"}, authn.PasswordMustChange},
 		{map[string]string{"pwdReset": "FALSE"}, 0},
 		{map[string]string{"shadowExpire": "-1"}, 0},
 		{map[string]string{"shadowExpire": fmt.Sprint(now.Unix()/86400 + 1)}, 0},
 		{map[string]string{"shadowExpire": fmt.Sprint(now.Unix() / 86400)}, authn.UserExpired},
 		{map[string]string{"shadowExpire": "soon"}, unreadable},
-		{map[string]string{"shadowLastChange": "0"}, authn.PasswordExpired},
+		{map[string]string{"shadowLastChange": "0"}, authn.PasswordMustChange},
 		{map[string]string{"shadowLastChange": "19000"}, 0},
 		{map[string]string{"shadowLastChange": "-"}, unreadable},
 	} {
@@ -96,8 +98,9 @@ func TestBindAnswer(t *testing.T) {
 		{"right", policy(-1), nil, authn.BindResult{OK: true}, false},
 		{"right, no control", &ldap.SimpleBindResult{}, nil, authn.BindResult{OK: true}, false},
 		{"right, expires soon", &ldap.SimpleBindResult{Controls: []ldap.Control{&ldap.ControlBeheraPasswordPolicy{Expire: 60, Grace: -1, Error: -1}}}, nil, authn.BindResult{OK: true}, false},
-		{"right, must change", policy(2), nil, barredBy(authn.PasswordExpired), false},
-		{"right, must change, 389", mustChange, nil, barredBy(authn.PasswordExpired), false},
+		{"right, two more graces", &ldap.SimpleBindResult{Controls: []ldap.Control{&ldap.ControlBeheraPasswordPolicy{Expire: -1, Grace: 2, Error: -1}}}, nil, authn.BindResult{OK: true}, false},
+		{"right, must change", policy(2), nil, barredBy(authn.PasswordMustChange), false},
+		{"right, must change, 389", mustChange, nil, barredBy(authn.PasswordMustChange), false},
 		{"right, locked", policy(1), nil, barredBy(authn.UserLocked), false},
 		{"wrong", policy(-1), fails(49, ""), wrong, false},
 		{"wrong, nothing decoded", nil, fails(49, ""), wrong, false},
@@ -105,12 +108,12 @@ func TestBindAnswer(t *testing.T) {
 		{"expired", policy(0), fails(49, ""), barredBy(authn.PasswordExpired), false},
 		{"AD wrong", nil, fails(49, adText("52e")), wrong, false},
 		{"AD no user", nil, fails(49, adText("525")), wrong, false},
-		{"AD hours", nil, fails(49, adText("530")), barredBy(authn.UserDisabled), false},
-		{"AD workstation", nil, fails(49, adText("531")), barredBy(authn.UserDisabled), false},
+		{"AD hours", nil, fails(49, adText("530")), barredBy(authn.UserHours), false},
+		{"AD workstation", nil, fails(49, adText("531")), barredBy(authn.UserWorkstation), false},
 		{"AD password expired", nil, fails(49, adText("532")), barredBy(authn.PasswordExpired), false},
 		{"AD disabled", nil, fails(49, adText("533")), barredBy(authn.UserDisabled), false},
 		{"AD expired", nil, fails(49, adText("701")), barredBy(authn.UserExpired), false},
-		{"AD must change", nil, fails(49, adText("773")), barredBy(authn.PasswordExpired), false},
+		{"AD must change", nil, fails(49, adText("773")), barredBy(authn.PasswordMustChange), false},
 		{"AD locked", nil, fails(49, adText("775")), barredBy(authn.UserLocked), false},
 		{"entry gone", nil, fails(32, ""), wrong, false},
 		{"no password", nil, fails(48, ""), wrong, false},
@@ -140,7 +143,7 @@ func FuzzADReason(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		switch r := adReason(text); r {
-		case 0, authn.UserDisabled, authn.UserLocked, authn.UserExpired, authn.PasswordExpired:
+		case 0, authn.UserDisabled, authn.UserLocked, authn.UserExpired, authn.PasswordExpired, authn.PasswordMustChange, authn.UserHours, authn.UserWorkstation:
 		default:
 			t.Fatalf("%q: %v", text, r)
 		}
