@@ -163,7 +163,7 @@ func (p *people) Authenticate(ctx context.Context, u *authn.User, password authn
 	if err != nil {
 		return authn.BindResult{}, err
 	}
-	return authn.BindResult{OK: want != "" && string(password.Reveal()) == want, Barred: barred}, nil
+	return authn.BindResult{OK: barred == 0 && want != "" && string(password.Reveal()) == want, Barred: barred}, nil
 }
 
 func (p *people) BindTime() time.Duration { return 0 }

@@ -544,11 +544,11 @@ func (t *attempt) slots() {
 func (t *attempt) userKey() string { return t.user.Directory + "\x00" + t.user.ID }
 
 // bind asks the directory. A bind that was sent keeps its slot until it is answered, and for 30 min when it never is; one
-// that was not, because the directory is down, costs nothing.
+// that was not, because the directory is down, costs nothing, and neither does one to an account that is barred.
 func (t *attempt) bind() {
-	proof, sent := Open, true // and so it stays after a panic: the bind may have reached the directory
+	proof, counts := Open, true // and so it stays after a panic: the bind may have reached the directory
 	defer func() {
-		if !sent {
+		if !counts {
 			t.a.budget.giveBack(t.userKey(), t.slot, t.a.Now())
 			return
 		}
@@ -560,14 +560,16 @@ func (t *attempt) bind() {
 	switch {
 	case err != nil:
 		t.a.Log.Warn("the directory did not answer a bind", "directory", t.name.Branch.Name, "client", t.l.Client.Name, "error", err)
-		t.f.Finding, sent = NoAnswer, !errors.Is(err, ErrNotSent)
+		t.f.Finding, counts = NoAnswer, !errors.Is(err, ErrNotSent)
 	case res.OK:
 		proof = Right
 	default:
 		proof = Wrong
 	}
 	if err == nil && res.Barred != 0 {
-		t.f.Finding, t.f.Why = Barred, res.Barred
+		// The directory named the bar and counted nothing. Were the password held for refused, the next try would be told it
+		// is wrong.
+		t.f.Finding, t.f.Why, counts = Barred, res.Barred, false
 	}
 	t.f.Proof = proof
 	t.f.Slots = SlotsUnknown

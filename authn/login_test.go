@@ -389,7 +389,9 @@ func TestOutages(t *testing.T) {
 	h.dir.set(func(p *people) { p.lookups, p.binds = nil, errDown })
 	want(t, "bind fails", h.try(gw, "bob", good(), home), authn.Discard, authn.DirectoryDown)
 	h.dir.set(func(p *people) { p.binds, p.barred = nil, authn.UserLocked })
-	want(t, "locked in the directory", h.try(gw, "bob", good(), home), authn.Reject, authn.UserLocked)
+	for _, text := range []string{good(), "secret000001", "secret000002", "secret000003"} { // one password, and it stays locked
+		want(t, "locked in the directory", h.try(gw, "bob", text, home), authn.Reject, authn.UserLocked)
+	}
 	h.dir.set(func(p *people) { p.barred, p.panics = 0, true })
 	want(t, "the directory's code panics", h.try(gw, "bob", good(), home), authn.Discard, authn.Fault)
 	h.dir.set(func(p *people) { p.panics, p.hold = false, make(chan struct{}) })
