@@ -41,7 +41,7 @@ type dialogue struct {
 type stateBinding struct {
 	client  string
 	account AccountID
-	name    []byte // as typed; binds only where there is no account
+	name    []byte // for all of its spellings; binds only where there is no account
 	station []byte
 }
 

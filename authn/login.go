@@ -393,7 +393,11 @@ func (t *attempt) readAnswer() {
 }
 
 func (t *attempt) binding() stateBinding {
-	return stateBinding{client: t.l.Client.Name, account: t.account, name: t.l.Name, station: t.l.Station}
+	b := stateBinding{client: t.l.Client.Name, account: t.account, station: t.l.Station}
+	if b.account == 0 {
+		b.name = t.name.spelling(t.l.Name)
+	}
+	return b
 }
 
 // trace works out where the person is, as keyed hashes. Failures of a name that nobody has count as well, so that row 4

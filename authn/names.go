@@ -238,12 +238,17 @@ func sameRealm(folded string, typed []byte) bool {
 	return folded == FoldCase(string(typed))
 }
 
-// spelling is one text for all spellings that are read as one name, for counts of names that nobody has.
+// spelling is one text for all spellings that are read as one name, for what is remembered of names that nobody has. A
+// UPN suffix makes no other name here: somebody who exists is mostly one person with it and without it.
 func (r *NameReading) spelling(typed []byte) []byte {
 	if r.Branch == nil {
 		return spelling(typed)
 	}
-	return slices.Concat([]byte(r.Branch.Name), []byte{0}, spelling(r.Name))
+	name := r.Name
+	if r.whole {
+		name = name[:len(name)-len(r.realm)-1]
+	}
+	return slices.Concat([]byte(r.Branch.Name), []byte{0}, spelling(name))
 }
 
 // Err is why a name is nobody's, as an ErrUnknownUser; nil where there is a directory to ask.

@@ -76,6 +76,8 @@ type ClientConfig struct {
 	ChallengeTries int `yaml:"challenge_tries"`
 	// Prompts is the language of the questions and of what a refusal may tell: ja, en or both. Default: both.
 	Prompts string `yaml:"prompts"`
+	// Names says how the names are read that people type here.
+	Names NamesConfig `yaml:"names"`
 
 	// StaticChallenge takes the two fields of an OpenVPN static challenge, which come in one as SCRV1:PASSWORD:CODE: the
 	// password is the first exactly and the code the second. Default: by profile; openvpn and opnsense: on, others: off.
@@ -310,6 +312,7 @@ func (s *settled) client(key string, c ClientConfig) *client {
 	if l.Prompts, ok = prompts[orDefault(c.Prompts, "both")]; !ok {
 		s.fault(key+".prompts", strconv.Quote(c.Prompts)+" is not a language here", "choose ja, en or both")
 	}
+	l.Names = s.names(key+".names", c.Names)
 	l.RetryAfter = s.duration(key+".retry_after", c.RetryAfter, p.retryAfter, 100*time.Millisecond, time.Minute)
 	usual := min(defaultRejectDelay, max(l.RetryAfter*2/3, leastRejectDelay))
 	l.RejectDelay = s.duration(key+".reject_delay", c.RejectDelay, usual, leastRejectDelay, 10*time.Second)

@@ -160,6 +160,22 @@ policies:
 		{"preset", "directory:", "limits: {preset: pci}\ndirectory:", []string{`limits.preset: "pci" is none of the choices; choose normal, strict`}},
 		{"storage", "directory:", "storage: {queue: 1}\ndirectory:", []string{"sekisho.yaml:5:11: storage.queue: 1: want 16 to 1000000"}},
 		{"log level", "directory:", "log: {level: loud}\ndirectory:", []string{`log.level: "loud" is none of the choices`}},
+		{"two directories of one name", "policies:", "directories: [{type: none, realms: [LAB]}]\npolicies:",
+			[]string{`sekisho.yaml:6:15: directories[0].name: "none" is also the name of another directory; give each a name of its own`}},
+		{"a further directory without realms", "policies:", "directories: [{name: lab, type: none}]\npolicies:",
+			[]string{"directories[0].realms: is missing, so nobody of this directory could log in"}},
+		{"a further directory of no type", "policies:", "directories: [{name: lab, realms: [LAB]}]\npolicies:", []string{"directories[0].type: is missing; choose ldap, file, none"}},
+		{"a further ldap without urls", "policies:", "directories: [{name: lab, type: ldap, realms: [LAB]}]\npolicies:", []string{"directories[0].ldap.urls: "}},
+		{"a realm of two directories", "{type: none}", "{type: none, realms: [LAB]}\ndirectories: [{name: lab, type: none, upn_suffixes: [x.example, ｌａｂ]}]",
+			[]string{`sekisho.yaml:6:65: directories[0].upn_suffixes[1]: "ｌａｂ" is claimed by directory.realms[0] too; leave it where its users are`}},
+		{"a realm with its sign", "{type: none}", "{type: none, realms: ['@example.com', 'a b']}", []string{
+			`directory.realms[0]: "@example.com" is no realm: a realm has no blank, no @ and no \; write what stands before the \ or behind the @`, "directory.realms[1]: "}},
+		{"realms of a client that nobody claims", "secret_file: DIR/vpn.secret", "secret_file: DIR/vpn.secret, names: {realms: [LAB], default_realm: lab}", []string{
+			`radius.clients[0].names.realms[0]: no directory claims the realm "LAB"; add it to the realms of the directory`, `names.default_realm: no directory claims the realm "lab"`}},
+		{"a client's default realm that it does not take", "secret_file: DIR/vpn.secret", "secret_file: DIR/vpn.secret, names: {strip: ends, realms: [LAB], default_realm: X}", []string{
+			`radius.clients[0].names.default_realm: "X" is not among the realms taken from this client`, `names.strip: "ends" is not known; choose both, prefix, suffix or none`}},
+		{"a UPN suffix as default realm", "secret_file: DIR/vpn.secret}\ndirectory: {type: none}", "secret_file: DIR/vpn.secret, names: {default_realm: x.example}}\ndirectory: {type: none, upn_suffixes: [x.example]}",
+			[]string{`"x.example" is a UPN suffix, which belongs to the name; name one of the directory's realms`}},
 		{"several at once", "first_factor: pin", "first_factor: x\nlog: {level: y, formt: z}", []string{"policies[0].first_factor", "log.level", `unknown key "log.formt"; did you mean "format"?`}},
 	}
 	for _, tt := range tests {

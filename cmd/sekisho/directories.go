@@ -81,7 +81,32 @@ func (c *Config) checkDirectories(doc *conf.Doc) (warnings []string) {
 			warnings = append(warnings, key+".ldap.failure_limit: "+w)
 		}
 	}
+	c.checkNames(doc, realms)
 	return warnings
+}
+
+// checkNames wants every realm that a client names to have a directory; claimed tells where each realm was given.
+func (c *Config) checkNames(doc *conf.Doc, claimed map[string]string) {
+	for i, cl := range c.Radius.Clients {
+		key := fmt.Sprintf("radius.clients[%d].names.", i)
+		known := func(at, text string, suffixes bool) {
+			realm, err := authn.FoldRealm(text)
+			where, ok := claimed[realm]
+			switch {
+			case err != nil: // the section's own check tells
+			case !ok:
+				doc.Fault(at, "no directory claims the realm "+strconv.Quote(text), "add it to the realms of the directory that has its users")
+			case !suffixes && strings.Contains(where, ".upn_suffixes["):
+				doc.Fault(at, strconv.Quote(text)+" is a UPN suffix, which belongs to the name", "name one of the directory's realms")
+			}
+		}
+		for j, text := range cl.Names.Realms {
+			known(fmt.Sprintf("%srealms[%d]", key, j), text, true)
+		}
+		if cl.Names.DefaultRealm != "" {
+			known(key+"default_realm", cl.Names.DefaultRealm, false)
+		}
+	}
 }
 
 // check reports what is wrong with one directory.
