@@ -2,7 +2,7 @@
 //
 //	GET  /api/v1/health                     is the service well?
 //	GET  /api/v1/tokens                     list; ?after= &limit= &state= &form=
-//	POST /api/v1/tokens/import              a file of seeds, all or nothing
+//	POST /api/v1/tokens/import              a file of seeds, all or nothing; ?dry_run= &skip_bad= ...
 //	GET  /api/v1/tokens/{token}             one token; {token} is a serial or an ID
 //	POST /api/v1/tokens/{token}/assign      give it to a user
 //	POST /api/v1/tokens/{token}/confirm     activate it by a right code
@@ -53,6 +53,8 @@ type Store interface {
 	Account(id authn.AccountID) (*authn.Account, error)
 	// FindToken gives the living token with a serial, else the one with a credential ID; zero when there is none.
 	FindToken(ctx context.Context, name string) (token.ID, error)
+	// FindSerial gives the living token with a serial; zero when there is none.
+	FindSerial(serial string) token.ID
 	// FindSeed gives the living token with a fingerprint; zero when there is none (S9).
 	FindSeed(fingerprint [16]byte) token.ID
 	// Token gives a copy; authn.ErrNotFound when there is none.
@@ -154,6 +156,7 @@ type Server struct {
 	Clients     Clients
 	Clock       Clock
 	Operators   Operators
+	DateOnly    token.Moment             // when a token stops whose seed file gives only a date
 	Issuer      string                   // shown by apps beside a software token's codes
 	Forget      func(...authn.AccountID) // drops cached answers of accounts that an act changed (S13)
 	Health      func() Health
@@ -163,6 +166,8 @@ type Server struct {
 	Stopping    <-chan struct{} // closed when the service stops: whoever follows logins is let go
 
 	acts *sync.Mutex // one act at a time: what it looked up stays true until it is decided
+
+	importing *sync.Mutex // one import at a time
 }
 
 // Health is the service's word on itself.
@@ -175,9 +180,9 @@ type Health struct {
 // Handler is the API with identity, refusal and panic handling around it. Requests have to come through a connection
 // that [Server.Serve] accepted.
 func (s *Server) Handler() http.Handler {
-	s.acts = new(sync.Mutex)
+	s.acts, s.importing = new(sync.Mutex), new(sync.Mutex)
 	if s.Former != nil {
-		s.acts, s.Former = s.Former.acts, nil
+		s.acts, s.importing, s.Former = s.Former.acts, s.Former.importing, nil
 	}
 	mux := http.NewServeMux()
 	config := huma.DefaultConfig("Sekisho", "1")

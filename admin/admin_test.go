@@ -202,6 +202,11 @@ func TestASlowDirectoryHoldsUpNoOtherAct(t *testing.T) {
 		t.Run(tt.path, func(t *testing.T) {
 			s, d := silent(t, io.Discard), stuckDirectory{asked: make(chan struct{}), answer: make(chan struct{})}
 			s.Directories[0].Directory, s.Clock, s.Forget = d, &doubtful{}, func(...authn.AccountID) {}
+			keys, err := token.NewKeys()
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Keys = keys
 			s.Store = brokenStore{Store: oneToken{token: token.Token{ID: 7, Mode: token.HOTP}}}
 			h, slow := s.Handler(), httptest.NewRecorder()
 			ended := make(chan struct{})

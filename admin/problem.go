@@ -19,6 +19,8 @@ type Problem struct {
 	Detail string  `json:"detail"`
 	Code   string  `json:"code"`
 	Errors []Place `json:"errors,omitempty" doc:"what is wrong where, all at once"`
+
+	Report *ImportReport `json:"report,omitempty" doc:"of an import that was refused: what the file holds"`
 }
 
 // Place is one fault of an input.

@@ -45,10 +45,7 @@ func done(e *authn.Event, err error) (*doneReply, error) {
 func (s *Server) tokenRoutes(api huma.API) {
 	huma.Get(api, "/api/v1/tokens", s.listTokens)
 	huma.Get(api, "/api/v1/tokens/{token}", s.showToken)
-	huma.Register(api, huma.Operation{
-		OperationID: "import-tokens", Method: http.MethodPost, Path: "/api/v1/tokens/import", MaxBodyBytes: 32 << 20,
-		Summary: "Bring the tokens of a seed file into the stock, all or none",
-	}, s.importTokens)
+	s.importRoute(api)
 	huma.Post(api, "/api/v1/tokens/{token}/assign", s.assign)
 	huma.Post(api, "/api/v1/tokens/{token}/confirm", s.confirm)
 	huma.Post(api, "/api/v1/tokens/{token}/revoke", s.revoke)

@@ -46,7 +46,13 @@ func wordUnknownReason(code string) string {
 	return fmt.Sprintf("There is no reason %s; the events show the codes.", quoted(code))
 }
 
-const wordEmptyFile = "The file holds no tokens."
+const (
+	wordImportUnderWay   = "Another import is under way; try again when it is done."
+	wordChangedMeanwhile = "Nothing was imported: what is here changed while the file was looked at; try again."
+	wordUnreadableFile   = "Nothing was imported: the file cannot be read."
+	wordBadForm          = "The body is not a form that this call takes."
+	wordBadOptions       = "Some options of the import are wrong."
+)
 
 func wordBadFile(faults int) string {
 	if faults > maxPlaces {

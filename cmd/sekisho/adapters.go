@@ -33,6 +33,11 @@ func (s adminStore) FindToken(ctx context.Context, name string) (token.ID, error
 	return ids[0], nil
 }
 
+func (s adminStore) FindSerial(serial string) token.ID {
+	id, _ := s.TokenBySerial(serial)
+	return id
+}
+
 func (s adminStore) FindSeed(fingerprint [16]byte) token.ID {
 	id, _ := s.TokenBySeed(fingerprint)
 	return id

@@ -57,11 +57,19 @@ func (c *api) call(ctx context.Context, method, path string, body, reply any) er
 	return nil
 }
 
+// upload is a body that is not JSON.
+type upload struct {
+	kind string // its media type
+	io.Reader
+}
+
 func (c *api) send(ctx context.Context, method, path string, body any) (*http.Response, error) {
 	var reader io.Reader
 	kind := "application/json"
 	switch b := body.(type) {
 	case nil:
+	case upload:
+		reader, kind = b, b.kind
 	case io.Reader:
 		reader, kind = b, "text/csv"
 	default:
@@ -112,6 +120,11 @@ func refusal(res *http.Response) error {
 	if json.Unmarshal(text, &p) != nil || p.Detail == "" {
 		return fmt.Errorf("the service answered %s", res.Status)
 	}
+	return sentences(&p)
+}
+
+// sentences makes an error for people of a problem.
+func sentences(p *admin.Problem) error {
 	var b strings.Builder
 	b.WriteString(p.Detail)
 	for _, e := range p.Errors {

@@ -6,8 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"text/tabwriter"
 
@@ -19,43 +17,6 @@ import (
 func (a *app) tokenCommand() *cobra.Command {
 	return group("token", "Import, give out and take back tokens",
 		a.tokenImport(), a.tokenList(), a.tokenShow(), a.tokenAssign(), a.tokenEnroll(), a.tokenConfirm(), a.tokenRevoke())
-}
-
-func (a *app) tokenImport() *cobra.Command {
-	var pending bool
-	cmd := &cobra.Command{
-		Use: "import FILE", Short: "Bring the tokens of a CSV file or of otpauth URIs in, all or none",
-		Long: "FILE is comma-separated, its first line names the columns: secret_hex, secret_base32 or secret_base64, and any of\n" +
-			"serial, credential_id, mode, hash, digits, period, counter, start, expiry, form, user. Or it has one otpauth URI a\n" +
-			"line, and the account that a URI names gets the token. - reads standard input.\n" +
-			"When a line is wrong nothing is imported, and every wrong line is named.",
-		Example: "  sekisho token import tokens.csv",
-		Args:    arguments("FILE"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			in := a.in
-			if args[0] != "-" {
-				f, err := os.Open(args[0])
-				if err != nil {
-					return err
-				}
-				defer func() { _ = f.Close() }()
-				in = f
-			}
-			q := url.Values{"source": {filepath.Base(args[0])}}
-			if pending {
-				q.Set("pending", "true")
-			}
-			var n admin.Imported
-			if err := a.api().call(cmd.Context(), http.MethodPost, "/api/v1/tokens/import?"+q.Encode(), in, &n); err != nil {
-				return err
-			}
-			fmt.Fprintf(a.out, "Imported %d tokens: %d hardware, %d software; %d time-based, %d event-based; %d assigned to users.\n",
-				n.Tokens, n.Hardware, n.Software, n.TOTP, n.HOTP, n.Assigned)
-			return nil
-		},
-	}
-	cmd.Flags().BoolVar(&pending, "pending", false, "tokens with a user open nothing before their first right code")
-	return a.remote(cmd)
 }
 
 func (a *app) tokenList() *cobra.Command {
