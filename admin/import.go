@@ -274,7 +274,8 @@ func (s *Server) readOptions(in *importInput, parts *importParts) (token.ReadOpt
 		bad("date_only", err)
 	}
 	if parts.key != nil {
-		o.Key = parts.key
+		o.Key, err = token.ParseTransportKey(parts.key)
+		bad("key", err)
 	}
 	for _, pair := range in.Columns {
 		field, column, found := strings.Cut(pair, "=")
