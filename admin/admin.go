@@ -15,6 +15,7 @@
 //	GET  /api/v1/clients/{client}           one with its settings, and how to set up the gateway
 //	POST /api/v1/clients/{client}/release-ma  let a gateway go without Message-Authenticator again
 //	POST /api/v1/clock/accept               the clock is right as it stands
+//	POST /api/v1/config/reload              read the configuration again and go by it, all or nothing
 //	GET  /api/v1/logins                     events; ?user= &client= &reason= &since= &limit= &follow=
 //	GET  /api/openapi.json
 //
@@ -177,6 +178,7 @@ type Server struct {
 	Issuer      string                   // shown by apps beside a software token's codes
 	Forget      func(...authn.AccountID) // drops cached answers of accounts that an act changed (S13)
 	Health      func() Health
+	Reload      func(ctx context.Context, actor string) (Reloaded, error) // a BadConfig where the configuration has faults
 	Now         func() time.Time
 	Log         *slog.Logger
 	Former      *Server         // whose place this one takes: acts of both take turns
