@@ -1,6 +1,7 @@
 package radius
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -8,86 +9,60 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	layeh "layeh.com/radius"
-	"layeh.com/radius/rfc2865"
-	"layeh.com/radius/rfc2869"
-	"layeh.com/radius/rfc3162"
-	"layeh.com/radius/rfc4818"
-	"layeh.com/radius/rfc6911"
+	"unicode"
+	"unicode/utf8"
 
 	"sekisho/authn"
+	"sekisho/radius/dictionary"
 )
 
-// maxReply bounds what one policy adds to an Accept, so that the packet stays clear of fragments and of 4096 octets.
-const maxReply = 1200
+const (
+	// maxReply bounds what is added to one Accept, so that the packet stays clear of fragments and of 4096 octets.
+	maxReply = 1200
 
-// replyAttribute is one attribute that a policy may send: its type, how its value is written, and names for values.
-type replyAttribute struct {
-	name   string
-	typ    layeh.Type
-	encode func(a *replyAttribute, value string) (layeh.Attribute, error)
-	least  uint32 // integers
-	values map[string]uint32
-}
+	attrVendor = 26
+	maxTag     = 0x1f // RFC 2868 section 3.1
 
-// replyAttributes are the attributes of RFC 2865, 2869, 3162, 4818 and 6911 that make sense in an Access-Accept. What the
-// server sets itself (State, Message-Authenticator, Proxy-State, EAP-Message) is not among them.
-var replyAttributes = []replyAttribute{
-	{name: "Service-Type", typ: rfc2865.ServiceType_Type, encode: encodeInteger, values: valueNames(rfc2865.ServiceType_Strings)},
-	{name: "Framed-Protocol", typ: rfc2865.FramedProtocol_Type, encode: encodeInteger, values: valueNames(rfc2865.FramedProtocol_Strings)},
-	{name: "Framed-IP-Address", typ: rfc2865.FramedIPAddress_Type, encode: encodeIPv4},
-	{name: "Framed-IP-Netmask", typ: rfc2865.FramedIPNetmask_Type, encode: encodeIPv4},
-	{name: "Framed-Routing", typ: rfc2865.FramedRouting_Type, encode: encodeInteger, values: valueNames(rfc2865.FramedRouting_Strings)},
-	{name: "Filter-Id", typ: rfc2865.FilterID_Type, encode: encodeText},
-	{name: "Framed-MTU", typ: rfc2865.FramedMTU_Type, encode: encodeInteger, least: 64},
-	{name: "Framed-Compression", typ: rfc2865.FramedCompression_Type, encode: encodeInteger, values: valueNames(rfc2865.FramedCompression_Strings)},
-	{name: "Reply-Message", typ: rfc2865.ReplyMessage_Type, encode: encodeText},
-	{name: "Framed-Route", typ: rfc2865.FramedRoute_Type, encode: encodeText},
-	{name: "Class", typ: rfc2865.Class_Type, encode: encodeOctets},
-	{name: "Session-Timeout", typ: rfc2865.SessionTimeout_Type, encode: encodeInteger, least: 1},
-	{name: "Idle-Timeout", typ: rfc2865.IdleTimeout_Type, encode: encodeInteger, least: 1},
-	{name: "Termination-Action", typ: rfc2865.TerminationAction_Type, encode: encodeInteger, values: valueNames(rfc2865.TerminationAction_Strings)},
-	{name: "Port-Limit", typ: rfc2865.PortLimit_Type, encode: encodeInteger, least: 1},
-	{name: "Acct-Interim-Interval", typ: rfc2869.AcctInterimInterval_Type, encode: encodeInteger, least: 60},
-	{name: "Framed-Pool", typ: rfc2869.FramedPool_Type, encode: encodeText},
-	{name: "Framed-IPv6-Prefix", typ: rfc3162.FramedIPv6Prefix_Type, encode: encodeIPv6Prefix},
-	{name: "Framed-IPv6-Route", typ: rfc3162.FramedIPv6Route_Type, encode: encodeText},
-	{name: "Framed-IPv6-Pool", typ: rfc3162.FramedIPv6Pool_Type, encode: encodeText},
-	{name: "Delegated-IPv6-Prefix", typ: rfc4818.DelegatedIPv6Prefix_Type, encode: encodeIPv6Prefix},
-	{name: "Framed-IPv6-Address", typ: rfc6911.FramedIPv6Address_Type, encode: encodeIPv6},
-}
+	// Banner is the name under which a text goes out as ASA-Banner1 and, where it is too long for one attribute, as
+	// ASA-Banner2: an ASA shows them as one text.
+	Banner    = "ASA-Banner"
+	MaxBanner = 2 * 247
+)
 
-// byName finds a reply attribute by its name in lower case.
-var byName = func() map[string]*replyAttribute {
-	m := make(map[string]*replyAttribute, len(replyAttributes))
-	for i := range replyAttributes {
-		m[strings.ToLower(replyAttributes[i].name)] = &replyAttributes[i]
-	}
-	return m
-}()
+// least values that make sense: what is below is a mistake, or harms (RFC 2869 section 5.16 for the interim interval).
+var least = map[string]uint32{"Framed-MTU": 64, "Session-Timeout": 1, "Idle-Timeout": 1, "Port-Limit": 1, "Acct-Interim-Interval": 60}
 
-// CompileReply encodes a policy's reply attributes in their order. Names are those of the standard, in any case; every
-// fault is reported, joined. Class takes text, or octets as 0x and hexadecimal digits.
-func CompileReply(list []authn.Attribute) ([]byte, error) {
+// ErrUnknownAttribute says that no dictionary has an attribute of this name.
+var ErrUnknownAttribute = errors.New("no dictionary has such an attribute")
+
+// CompileReply encodes reply attributes in their order, a vendor's each in a Vendor-Specific attribute of its own, which
+// every gateway can read. Names are those of the dictionary, in any case of letters; tunnel attributes may have a tag, as
+// in Tunnel-Type:1. Octets are given as text, or as 0x and hexadecimal digits. Every fault is reported, joined, with the
+// name of its attribute.
+func CompileReply(d *dictionary.Dictionary, list []authn.Attribute) ([]byte, error) {
 	var b []byte
 	var faults []error
-	for i, a := range list {
-		attr := byName[strings.ToLower(a.Name)]
-		if attr == nil {
-			faults = append(faults, fmt.Errorf("reply attribute %d: %q is not known here; known are %s", i+1, a.Name, strings.Join(replyNames(), ", ")))
-			continue
+	var seen []string
+	for _, a := range list {
+		attr, tag, err := findAttribute(d, a.Name)
+		if err == nil && !attr.Repeats() {
+			once := fmt.Sprintf("%s:%d", attr.Name, tag)
+			if slices.Contains(seen, once) {
+				err = errors.New("comes twice; it is one setting")
+			}
+			seen = append(seen, once)
 		}
-		value, err := attr.encode(attr, a.Value)
+		if err == nil && strings.EqualFold(a.Name, Banner) {
+			b, err = appendBanner(d, b, a.Value)
+		} else if err == nil {
+			b, err = appendAttribute(b, attr, tag, a.Value)
+		}
 		if err != nil {
-			faults = append(faults, fmt.Errorf("reply attribute %d, %s: %w", i+1, attr.name, err))
-			continue
+			faults = append(faults, fmt.Errorf("%s: %w", a.Name, err))
 		}
-		b = append(b, byte(attr.typ), byte(len(value)+2))
-		b = append(b, value...)
 	}
 	if len(b) > maxReply {
-		faults = append(faults, fmt.Errorf("reply attributes take %d octets together; leave some out, at most %d fit", len(b), maxReply))
+		faults = append(faults, fmt.Errorf("the attributes take %d octets together; leave some out, at most %d fit", len(b), maxReply))
 	}
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
@@ -95,85 +70,201 @@ func CompileReply(list []authn.Attribute) ([]byte, error) {
 	return b, nil
 }
 
-// replyNames lists what CompileReply knows.
-func replyNames() []string {
-	names := make([]string, 0, len(replyAttributes))
-	for _, a := range replyAttributes {
-		names = append(names, a.name)
+// ReplyName gives the dictionary's spelling of a reply attribute's name; names that differ only in it are one.
+func ReplyName(d *dictionary.Dictionary, name string) (string, error) {
+	if strings.EqualFold(name, Banner) {
+		return Banner, nil
 	}
-	slices.Sort(names)
-	return names
+	a, tag, err := findAttribute(d, name)
+	if err != nil {
+		return "", err
+	}
+	if tag != 0 {
+		return fmt.Sprintf("%s:%d", a.Name, tag), nil
+	}
+	return a.Name, nil
 }
 
-// valueNames turns a dictionary's names of values round, in lower case.
-func valueNames[T ~uint32](names map[T]string) map[string]uint32 {
-	m := make(map[string]uint32, len(names))
-	for v, name := range names {
-		m[strings.ToLower(name)] = uint32(v)
+// findAttribute reads a name with its tag; 0 is no tag.
+func findAttribute(d *dictionary.Dictionary, name string) (a *dictionary.Attribute, tag byte, err error) {
+	if strings.EqualFold(name, Banner) {
+		name = "ASA-Banner1"
 	}
-	return m
+	base, tagText, tagged := strings.Cut(name, ":")
+	if a = d.Find(base); a == nil {
+		return nil, 0, ErrUnknownAttribute
+	}
+	if !tagged {
+		return a, 0, nil
+	}
+	n, err := strconv.ParseUint(tagText, 10, 8)
+	switch {
+	case !a.Tagged:
+		return nil, 0, fmt.Errorf("%s takes no tag; leave :%s out", a.Name, tagText)
+	case err != nil || n == 0 || n > maxTag:
+		return nil, 0, fmt.Errorf("%q is not a tag; write %s:1 to %s:%d", tagText, a.Name, a.Name, maxTag)
+	}
+	return a, byte(n), nil
 }
 
-func encodeText(_ *replyAttribute, value string) (layeh.Attribute, error) {
+// appendBanner splits a text over ASA-Banner1 and ASA-Banner2, between two runes.
+func appendBanner(d *dictionary.Dictionary, b []byte, text string) ([]byte, error) {
+	first, second := d.Find("ASA-Banner1"), d.Find("ASA-Banner2")
+	head := cutText(text, first.MaxLength())
+	if len(text)-len(head) > second.MaxLength() {
+		return b, fmt.Errorf("has %d octets; about %d fit into ASA-Banner1 and ASA-Banner2", len(text), MaxBanner)
+	}
+	b, err := appendAttribute(b, first, 0, head)
+	if err != nil || head == text {
+		return b, err
+	}
+	return appendAttribute(b, second, 0, text[len(head):])
+}
+
+// appendAttribute encodes one attribute; after an error b is unchanged.
+func appendAttribute(b []byte, a *dictionary.Attribute, tag byte, value string) ([]byte, error) {
+	octets, err := encodeValue(a, value)
+	switch {
+	case err != nil:
+		return b, err
+	case len(octets) > a.MaxLength():
+		return b, fmt.Errorf("has %d octets; at most %d fit", len(octets), a.MaxLength())
+	}
+	switch {
+	case a.Tagged && a.Type == dictionary.Integer:
+		if octets[0] != 0 {
+			return b, fmt.Errorf("%s is too large; beside a tag there are 24 bits", value)
+		}
+		octets[0] = tag
+	case tag != 0:
+		octets = append([]byte{tag}, octets...)
+	}
+	if a.Vendor != 0 {
+		b = append(b, attrVendor, byte(len(octets)+8))
+		b = binary.BigEndian.AppendUint32(b, a.Vendor)
+	}
+	b = append(b, a.Number, byte(len(octets)+2))
+	return append(b, octets...), nil
+}
+
+// encodeValue writes a value as its type asks (RFC 8044 section 3).
+func encodeValue(a *dictionary.Attribute, value string) ([]byte, error) {
 	if value == "" {
-		return nil, errors.New("is empty; give a text or leave the attribute out")
+		return nil, errors.New("is empty; give a value or leave the attribute out")
 	}
-	if len(value) > maxValue {
-		return nil, fmt.Errorf("has %d octets; at most %d fit", len(value), maxValue)
+	switch a.Type {
+	case dictionary.Text:
+		if !utf8.ValidString(value) || strings.ContainsFunc(value, func(r rune) bool { return unicode.IsControl(r) && !strings.ContainsRune("\t\r\n", r) }) {
+			return nil, errors.New("has control characters or is no UTF-8")
+		}
+		return []byte(value), nil
+	case dictionary.Octets:
+		return encodeOctets(value)
+	case dictionary.Integer:
+		v, err := encodeInteger(a, value)
+		return binary.BigEndian.AppendUint32(nil, v), err
+	case dictionary.IPv4:
+		ip, err := netip.ParseAddr(value)
+		if err != nil || !ip.Is4() {
+			return nil, fmt.Errorf("%q is not an IPv4 address", value)
+		}
+		return ip.AsSlice(), nil
+	case dictionary.IPv6:
+		ip, err := netip.ParseAddr(value)
+		if err != nil || !ip.Is6() || ip.Is4In6() || ip.Zone() != "" {
+			return nil, fmt.Errorf("%q is not an IPv6 address", value)
+		}
+		return ip.AsSlice(), nil
+	case dictionary.IPv6Prefix:
+		return encodeIPv6Prefix(value)
+	case dictionary.Interface:
+		ip, err := netip.ParseAddr("::" + value)
+		if err != nil || strings.Count(value, ":") != 3 || strings.Contains(value, ".") || ip.Zone() != "" {
+			return nil, fmt.Errorf("%q is not an interface identifier such as 200:ff:fe00:1", value)
+		}
+		return ip.AsSlice()[8:], nil
 	}
-	return layeh.NewString(value)
+	return nil, fmt.Errorf("its type %s cannot be written", a.Type)
 }
 
-func encodeOctets(a *replyAttribute, value string) (layeh.Attribute, error) {
+func encodeOctets(value string) ([]byte, error) {
 	digits, isHex := strings.CutPrefix(value, "0x")
 	if !isHex {
-		return encodeText(a, value)
+		return []byte(value), nil
 	}
 	octets, err := hex.DecodeString(digits)
 	if err != nil || len(octets) == 0 {
 		return nil, fmt.Errorf("%q is not 0x and pairs of hexadecimal digits", value)
 	}
-	return encodeText(a, string(octets))
+	return octets, nil
 }
 
-func encodeInteger(a *replyAttribute, value string) (layeh.Attribute, error) {
-	if v, ok := a.values[strings.ToLower(value)]; ok {
-		return layeh.NewInteger(v), nil
+func encodeInteger(a *dictionary.Attribute, value string) (uint32, error) {
+	if v, ok := a.Value(value); ok {
+		return v, nil
 	}
 	v, err := strconv.ParseUint(value, 10, 32)
-	if err != nil {
-		if a.values != nil {
-			return nil, fmt.Errorf("%q is neither a number nor one of its names in the dictionary", value)
-		}
-		return nil, fmt.Errorf("%q is not a number from %d to 4294967295", value, a.least)
+	switch {
+	case err != nil && len(a.Values) > 0:
+		return 0, fmt.Errorf("%q is neither a number nor one of its names: %s", value, valueNames(a))
+	case err != nil:
+		return 0, fmt.Errorf("%q is not a number from %d to 4294967295", value, least[a.Name])
+	case uint32(v) < least[a.Name]:
+		return 0, fmt.Errorf("%d is too small; at least %d", v, least[a.Name])
 	}
-	if uint32(v) < a.least {
-		return nil, fmt.Errorf("%d is too small; at least %d", v, a.least)
-	}
-	return layeh.NewInteger(uint32(v)), nil
+	return uint32(v), nil
 }
 
-func encodeIPv4(_ *replyAttribute, value string) (layeh.Attribute, error) {
-	ip, err := netip.ParseAddr(value)
-	if err != nil || !ip.Is4() {
-		return nil, fmt.Errorf("%q is not an IPv4 address", value)
+func valueNames(a *dictionary.Attribute) string {
+	names := make([]string, len(a.Values))
+	for i, v := range a.Values {
+		names[i] = v.Name
 	}
-	return layeh.NewIPAddr(ip.AsSlice())
-}
-
-func encodeIPv6(_ *replyAttribute, value string) (layeh.Attribute, error) {
-	ip, err := netip.ParseAddr(value)
-	if err != nil || !ip.Is6() || ip.Is4In6() || ip.Zone() != "" {
-		return nil, fmt.Errorf("%q is not an IPv6 address", value)
-	}
-	return layeh.NewIPv6Addr(ip.AsSlice())
+	return strings.Join(names, ", ")
 }
 
 // encodeIPv6Prefix writes a reserved octet, the length and only the octets that the prefix covers (RFC 3162 section 2.3).
-func encodeIPv6Prefix(_ *replyAttribute, value string) (layeh.Attribute, error) {
+func encodeIPv6Prefix(value string) ([]byte, error) {
 	p, err := netip.ParsePrefix(value)
-	if err != nil || !p.Addr().Is6() || p != p.Masked() {
+	if err != nil || !p.Addr().Is6() || p.Addr().Is4In6() || p != p.Masked() {
 		return nil, fmt.Errorf("%q is not an IPv6 prefix such as 2001:db8::/64", value)
 	}
-	return append(layeh.Attribute{0, byte(p.Bits())}, p.Addr().AsSlice()[:(p.Bits()+7)/8]...), nil
+	return append([]byte{0, byte(p.Bits())}, p.Addr().AsSlice()[:(p.Bits()+7)/8]...), nil
+}
+
+// Dictionary gives the built-in attributes and those of the config's own files. The error has a line for each fault, with
+// file and line number.
+func (c Config) Dictionary() (*dictionary.Dictionary, error) {
+	d := dictionary.New()
+	var faults []error
+	for _, path := range c.Dictionaries {
+		faults = append(faults, d.Load(path))
+	}
+	return d, errors.Join(faults...)
+}
+
+// dictionaries checks the config's own files; a later one may use vendors of those before it.
+func (s *settled) dictionaries(paths []string) {
+	d := dictionary.New()
+	for i, path := range paths {
+		err := d.Load(path)
+		joined, ok := err.(interface{ Unwrap() []error })
+		if !ok {
+			continue
+		}
+		for _, fault := range joined.Unwrap() {
+			s.fault(fmt.Sprintf("dictionaries[%d]", i), fault.Error(), "correct the line or take it out; only what replies use is needed")
+		}
+	}
+}
+
+// taken is which reply attributes a kind of gateway takes.
+func (p *profile) taken() taken {
+	t := taken{framedOnly: p.framedOnly}
+	for _, name := range p.vendors {
+		if id, ok := dictionary.BuiltInVendor(name); ok {
+			t.vendors = append(t.vendors, id)
+		}
+	}
+	return t
 }

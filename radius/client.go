@@ -29,7 +29,7 @@ type client struct {
 	messageAuth  messageAuth
 	limitProxies bool
 	status       bool
-	framedOnly   bool
+	taken        taken             // reply attributes
 	twoFields    bool              // it sends the two fields of a static challenge in User-Password
 	encoding     encoding.Encoding // of passwords that are not UTF-8; nil: none
 	probes       []string          // User-Names of its own health checks

@@ -23,6 +23,9 @@ type Config struct {
 	// answer. One client alone gets half of it. A refusal that waits for its time (reject_delay) does not count; of these
 	// 16 times as many may wait. Default: 4096.
 	MaxInFlight int `yaml:"max_in_flight"`
+	// Dictionaries are files with further vendors' reply attributes, in FreeRADIUS's syntax. Those of the standards, Cisco,
+	// Cisco ASA, Fortinet, Palo Alto, Microsoft and MikroTik are built in. Default: none.
+	Dictionaries []string `yaml:"dictionaries"`
 	// Clients are the gateways.
 	Clients []ClientConfig `yaml:"clients"`
 }
@@ -186,6 +189,7 @@ func (c Config) settle() *settled {
 	if len(s.acct) == 0 {
 		s.acct = []string{defaultAcct}
 	}
+	s.dictionaries(c.Dictionaries)
 	s.listen("listen", s.auth)
 	s.listen("listen_accounting", s.acct)
 	if s.maxInFlight < 16 || s.maxInFlight > 1<<20 {
@@ -258,7 +262,7 @@ func (s *settled) client(key string, c ClientConfig) *client {
 		secrets:      s.secrets(key, c),
 		limitProxies: c.LimitProxyState == nil || *c.LimitProxyState,
 		status:       c.StatusServer == nil || *c.StatusServer,
-		framedOnly:   p.framedOnly,
+		taken:        p.taken(),
 		standing:     newStanding(),
 	}
 	cl.twoFields = p.twoFields

@@ -56,7 +56,7 @@ func TestConfig(t *testing.T) {
 	if len(s.clients[0].secrets) != 2 || s.clients[0].messageAuth != messageAuthRequired || !s.clients[0].limitProxies || !s.clients[0].status {
 		t.Error("fw1 is not as configured")
 	}
-	if oc := s.clients[1]; oc.messageAuth != messageAuthRatchet || !oc.limitProxies || oc.status || !oc.framedOnly {
+	if oc := s.clients[1]; oc.messageAuth != messageAuthRatchet || !oc.limitProxies || oc.status || !oc.taken.framedOnly {
 		t.Error("ocserv is not as its profile says")
 	}
 	if s.maxInFlight != 4096 || s.acct[0] != ":1813" {

@@ -2,9 +2,11 @@ package radius
 
 import (
 	"encoding/binary"
+	"slices"
 	"unicode/utf8"
 
 	"sekisho/authn"
+	"sekisho/radius/dictionary"
 )
 
 const (
@@ -49,7 +51,7 @@ func (r *request) answer(d *authn.Decision) (b []byte, f fault) {
 	switch d.Verdict {
 	case authn.Accept:
 		b = p.begin(AccessAccept, true)
-		b = appendReply(b, d.Reply, r.client.framedOnly)
+		b = appendReply(b, d.Reply, r.client.taken)
 		b = appendText(b, d.Message)
 	case authn.Reject:
 		b = p.begin(AccessReject, true)
@@ -116,11 +118,33 @@ func appendEAPFailure(b, request []byte) []byte {
 	return append(b, attrEAPMessage, 6, 4, id, 0, 4)
 }
 
-// appendReply adds the attributes of an Accept, as CompileReply gave them; framedOnly leaves a Service-Type other than Framed out.
-func appendReply(b, compiled []byte, framedOnly bool) []byte {
+// taken says which reply attributes a kind of gateway takes; the others are left out for it.
+type taken struct {
+	framedOnly bool     // a Service-Type other than Framed fails its logins
+	vendors    []uint32 // of those that the dictionaries know without a site's own; nil: every one
+}
+
+// vendor tells whether a vendor's attributes are taken. Those of a vendor that a site has added always are: it knows why.
+func (t taken) vendor(id uint32) bool {
+	return id == 0 || t.vendors == nil || slices.Contains(t.vendors, id) || !dictionary.BuiltIn(id)
+}
+
+// one tells whether an encoded attribute is taken.
+func (t taken) one(attribute []byte) bool {
+	switch attribute[0] {
+	case attrServiceType:
+		return !t.framedOnly || attribute[len(attribute)-1] == framedUser
+	case attrVendor:
+		return t.vendor(binary.BigEndian.Uint32(attribute[2:]))
+	}
+	return true
+}
+
+// appendReply adds those attributes of an Accept, as CompileReply gave them, that the gateway takes.
+func appendReply(b, compiled []byte, t taken) []byte {
 	for len(compiled) >= 2 {
 		n := int(compiled[1])
-		if !framedOnly || compiled[0] != attrServiceType || compiled[n-1] == framedUser {
+		if t.one(compiled[:n]) {
 			b = append(b, compiled[:n]...)
 		}
 		compiled = compiled[n:]

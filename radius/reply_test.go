@@ -10,6 +10,7 @@ import (
 	"layeh.com/radius/rfc2865"
 
 	"sekisho/authn"
+	"sekisho/radius/dictionary"
 )
 
 func TestChallenge(t *testing.T) {
@@ -38,7 +39,7 @@ func TestChallenge(t *testing.T) {
 }
 
 func TestAcceptCarriesReply(t *testing.T) {
-	sent, err := CompileReply([]authn.Attribute{
+	sent, err := CompileReply(dictionary.New(), []authn.Attribute{
 		{Name: "Class", Value: "OU=staff;"}, {Name: "Filter-Id", Value: "inside"}, {Name: "Framed-IP-Address", Value: "10.0.0.5"},
 		{Name: "Session-Timeout", Value: "28800"}, {Name: "Service-Type", Value: "Login-User"}, {Name: "Reply-Message", Value: "ようこそ"},
 	})
@@ -125,28 +126,45 @@ func TestCompileReply(t *testing.T) {
 		{"Service-Type", "Framed-User", "060600000002"}, {"Service-Type", "2", "060600000002"}, {"Framed-Protocol", "ppp", "070600000001"},
 		{"Framed-IP-Address", "10.1.2.3", "08060a010203"}, {"Framed-IPv6-Prefix", "2001:db8::/64", "610c00402001 0db800000000"},
 		{"Framed-IPv6-Address", "2001:db8::1", "a81220010db8000000000000000000000001"},
+		{"Framed-Interface-Id", "1:2:3:ff", "600a00010002000300ff"},
+		{"ASA-Group-Policy", "staff", "1a0d 00000c04 1907 7374616666"}, {"Fortinet-Group-Name", "vpn", "1a0b 00003044 0105 76706e"},
+		{"PaloAlto-User-Group", "vpn", "1a0b 00006375 0505 76706e"}, {"Mikrotik-Rate-Limit", "1M", "1a0a 00003a8c 0804 314d"},
+		{"MS-Primary-DNS-Server", "10.0.0.53", "1a0c 00000137 1c06 0a000035"}, {"Cisco-AVPair", "a=b", "1a0b 00000009 0105 613d62"},
+		{"ASA-IPsec-Split-Tunneling-Policy", "split-tunneling", "1a0c 00000c04 3706 00000001"}, {"ASA-Banner", "hi", "1a0a 00000c04 0f04 6869"},
+		{"Tunnel-Type:1", "VLAN", "4006 0100000d"}, {"Tunnel-Type", "VLAN", "4006 0000000d"}, {"Tunnel-Medium-Type:31", "IEEE-802", "4106 1f000006"},
+		{"Tunnel-Private-Group-Id:1", "7", "5104 0137"}, {"Tunnel-Private-Group-Id", "7", "5103 37"}, {"Route-IPv6-Information", "::/0", "aa04 0000"},
 	} {
-		got, err := CompileReply([]authn.Attribute{{Name: x.name, Value: x.value}})
-		if err != nil || !bytes.Equal(got, unhex(t, x.hex)) {
+		got, err := CompileReply(dictionary.New(), []authn.Attribute{{Name: x.name, Value: x.value}})
+		if err != nil || !bytes.Equal(got, unhex(t, strings.ReplaceAll(x.hex, " ", ""))) {
 			t.Errorf("%s %s: % x, %v", x.name, x.value, got, err)
 		}
 	}
 	for _, x := range []struct{ name, value, want string }{
-		{"State", "x", `"State" is not known`}, {"Filter-Id", "", "is empty"}, {"Filter-Id", strings.Repeat("a", 254), "254 octets"},
+		{"State", "x", "State: no dictionary"}, {"Filter-Id", "", "is empty"}, {"Filter-Id", strings.Repeat("a", 254), "Filter-Id: has 254 octets; at most 253 fit"},
 		{"Class", "0x1", "pairs of hexadecimal digits"}, {"Session-Timeout", "soon", "not a number from 1"}, {"Session-Timeout", "0", "too small"},
-		{"Acct-Interim-Interval", "5", "at least 60"}, {"Service-Type", "Frame", "one of its names"}, {"Framed-IP-Address", "::1", "not an IPv4"},
+		{"Acct-Interim-Interval", "5", "at least 60"}, {"Service-Type", "Frame", "one of its names: Login-User"}, {"Framed-IP-Address", "::1", "not an IPv4"},
 		{"Framed-IPv6-Address", "10.0.0.1", "not an IPv6"}, {"Framed-IPv6-Prefix", "2001:db8::1/64", "not an IPv6 prefix"},
+		{"Framed-Interface-Id", "1:2:3", "not an interface"}, {"Framed-Interface-Id", "::1", "not an interface"},
+		{"ASA-Banner1", strings.Repeat("a", 248), "ASA-Banner1: has 248 octets; at most 247 fit"}, {"asa-banner", strings.Repeat("a", 495), "has 495 octets"},
+		{"Tunnel-Type:32", "VLAN", "not a tag"}, {"Tunnel-Type:0", "VLAN", "not a tag"}, {"Class:1", "x", "takes no tag"},
+		{"Tunnel-Preference:1", "16777216", "24 bits"}, {"Filter-Id", "a\x00", "control characters"}, {"Filter-Id", "a\xff", "no UTF-8"},
+		{"Session-Timeout", "4294967296", "not a number"},
 	} {
-		_, err := CompileReply([]authn.Attribute{{Name: "Filter-Id", Value: "ok"}, {Name: x.name, Value: x.value}})
-		if err == nil || !strings.Contains(err.Error(), x.want) || !strings.Contains(err.Error(), "reply attribute 2") {
+		_, err := CompileReply(dictionary.New(), []authn.Attribute{{Name: "Filter-Id", Value: "ok"}, {Name: x.name, Value: x.value}})
+		if err == nil || !strings.Contains(err.Error(), x.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s %q: %v", x.name, x.value, err)
 		}
+	}
+	_, err := CompileReply(dictionary.New(), []authn.Attribute{{Name: "Session-Timeout", Value: "1"}, {Name: "session-timeout", Value: "2"}, {Name: "Tunnel-Type:1", Value: "3"},
+		{Name: "Tunnel-Type:2", Value: "3"}, {Name: "Class", Value: "a"}, {Name: "Class", Value: "b"}})
+	if err == nil || err.Error() != "session-timeout: comes twice; it is one setting" {
+		t.Errorf("twice: %v", err)
 	}
 	var many []authn.Attribute
 	for range 6 {
 		many = append(many, authn.Attribute{Name: "Class", Value: strings.Repeat("a", 250)})
 	}
-	if _, err := CompileReply(many); err == nil || !strings.Contains(err.Error(), "1512 octets") {
+	if _, err := CompileReply(dictionary.New(), many); err == nil || !strings.Contains(err.Error(), "1512 octets") {
 		t.Errorf("too much: %v", err)
 	}
 }

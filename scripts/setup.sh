@@ -10,7 +10,7 @@ packages=(
   ocserv openconnect         # a real VPN server and its client
   freeradius freeradius-ldap # the server beside ours in the bench
   freeradius-utils           # radclient
-  oathtool pskctool socat    # codes, seed files and pipes from outside
+  oathtool socat             # codes and pipes from outside
   iproute2 iputils-ping      # network namespaces
   systemd                    # reads the unit file
   ca-certificates

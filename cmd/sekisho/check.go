@@ -56,6 +56,9 @@ func (c *Config) summary(w io.Writer) {
 	for _, p := range c.Policies {
 		fmt.Fprintf(w, "policy\t%s: %s\n", p.Name, p.sentence())
 	}
+	for _, r := range c.Replies {
+		fmt.Fprintf(w, "reply\t%s: %s\n", r.Name, r.sentence())
+	}
 }
 
 // sentence tells who is in a directory.

@@ -32,6 +32,7 @@ type Config struct {
 	// Directories are further ones, each for the names with its realms.
 	Directories []DirectoryConfig `yaml:"directories"`
 	Policies    []PolicyConfig    `yaml:"policies"`
+	Replies     []ReplyConfig     `yaml:"replies"`
 	Limits      LimitsConfig      `yaml:"limits"`
 	Login       LoginConfig       `yaml:"login"`
 	Networks    NetworksConfig    `yaml:"networks"`
@@ -39,15 +40,6 @@ type Config struct {
 	Admin       AdminConfig       `yaml:"admin"`
 	Metrics     MetricsConfig     `yaml:"metrics"`
 	Log         LogConfig         `yaml:"log"`
-
-	source source
-}
-
-// source is where a configuration came from.
-type source struct {
-	path    string
-	environ []string
-	values  []conf.Value // of every key, with its origin
 }
 
 // KeysConfig names the key that opens the store.
@@ -186,17 +178,7 @@ func loadConfig(path string, environ []string) (*Config, []string, error) {
 	if doc.Complete() {
 		warnings = c.check(doc)
 	}
-	err := doc.Err()
-	if err == nil {
-		c.source = source{path, environ, doc.Values(c.effective())}
-	}
-	return c, warnings, err
-}
-
-// effective is the configuration with the defaults of its sections filled in.
-func (c *Config) effective() *Config {
-	e := *c
-	return &e
+	return c, warnings, doc.Err()
 }
 
 func (c *Config) defaults() {
@@ -240,7 +222,12 @@ func (c *Config) check(doc *conf.Doc) (warnings []string) {
 	} else if err := c.tell().Check(); err != nil {
 		doc.Fault("login.register_url", err.Error(), "")
 	}
-	warnings = append(warnings, c.checkPolicies(doc, time.Now())...)
+	d, err := c.Radius.Dictionary()
+	if err != nil {
+		return warnings // its faults are reported; every attribute of it would only be another one
+	}
+	warnings = append(warnings, c.checkPolicies(doc, d, time.Now())...)
+	warnings = append(warnings, c.checkReplies(doc, d)...)
 	return warnings
 }
 

@@ -15,6 +15,7 @@ import (
 	"sekisho/directory"
 	"sekisho/internal/freeradius"
 	"sekisho/radius"
+	"sekisho/radius/dictionary"
 )
 
 func (a *app) importCommand() *cobra.Command {
@@ -96,8 +97,9 @@ func (a *app) importFreeRADIUS(files []string, out string) error {
 
 // dropUnknown takes reply attributes from a user that Sekisho does not know or cannot encode.
 func dropUnknown(file string, u *freeradius.User) (left []freeradius.Left) {
+	known := dictionary.New()
 	u.Reply = slices.DeleteFunc(u.Reply, func(a authn.Attribute) bool {
-		_, err := radius.CompileReply([]authn.Attribute{a})
+		_, err := radius.CompileReply(known, []authn.Attribute{a})
 		if err != nil {
 			left = append(left, freeradius.Left{File: file, Line: u.Line, What: "user " + u.Name + ", " + a.Name, Why: "this attribute or its value is not known here"})
 		}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -11,7 +10,7 @@ import (
 	"sekisho/authn"
 	"sekisho/directory"
 	"sekisho/internal/conf"
-	"sekisho/radius"
+	"sekisho/radius/dictionary"
 )
 
 // leastReason is how many characters accept_one_factor needs, so that it is a reason and not a tick.
@@ -68,9 +67,6 @@ func (u UnenrolledConfig) check(doc *conf.Doc, key string) {
 	} else if _, err := u.until(); err != nil {
 		doc.Fault(key+".until", err.Error(), "give the last day as YYYY-MM-DD, or a moment such as 2026-12-31T18:00:00+09:00")
 	}
-	if _, err := radius.CompileReply(replies(u.Reply)); err != nil {
-		doc.Fault(key+".reply", err.Error(), "")
-	}
 }
 
 // checkUsers wants canonical names: one in another spelling would silently stand for nobody.
@@ -109,24 +105,8 @@ func (c *Config) checkGroups(doc *conf.Doc, key string, groups []string) {
 	}
 }
 
-// replies lists attributes in the order of their names, values of one name in the order of the file.
-func replies(reply map[string][]string) []authn.Attribute {
-	var all []authn.Attribute
-	names := make([]string, 0, len(reply))
-	for name := range reply {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		for _, value := range reply[name] {
-			all = append(all, authn.Attribute{Name: name, Value: value})
-		}
-	}
-	return all
-}
-
 // checkPolicies reports what is wrong with the policies, together and with the clients.
-func (c *Config) checkPolicies(doc *conf.Doc, now time.Time) (warnings []string) {
+func (c *Config) checkPolicies(doc *conf.Doc, d *dictionary.Dictionary, now time.Time) (warnings []string) {
 	if len(c.Policies) == 0 {
 		doc.Fault("policies", "there is none, so nobody could log in", "add a policy; configs/sekisho.minimal.yaml shows one")
 		return nil
@@ -141,10 +121,9 @@ func (c *Config) checkPolicies(doc *conf.Doc, now time.Time) (warnings []string)
 		c.checkGroups(doc, key+"exempt_groups", p.ExemptGroups)
 		checkUsers(doc, key+"users", p.Users)
 		p.Unenrolled.check(doc, key+"unenrolled")
+		c.checkReply(doc, d, key+"unenrolled.reply", p.Unenrolled.Reply)
 		oneOf(doc, key+"code", p.Code, "joined", "challenge", "either")
-		if _, err := radius.CompileReply(replies(p.Reply)); err != nil {
-			doc.Fault(key+"reply", err.Error(), "")
-		}
+		c.checkReply(doc, d, key+"reply", p.Reply)
 		switch n := utf8.RuneCountInString(p.AcceptOneFactor); {
 		case n >= leastReason:
 			oneFactor[p.Name] = true

@@ -25,41 +25,23 @@ type Fault struct {
 	Advice  string // what to do about it; may be empty
 }
 
-// String gives "file:line", or what else the place is.
-func (p Place) String() string {
-	if p.Line == 0 {
-		return p.File
-	}
-	return fmt.Sprintf("%s:%d", p.File, p.Line)
-}
-
 // String gives "file:line:column: key: problem; advice", and under it the line with a caret.
 func (f Fault) String() string {
-	s := f.Sentence()
-	if f.text != "" {
-		s += fmt.Sprintf("\n%6d | %s\n       | %s^", f.Line, f.text, strings.Repeat(" ", max(0, f.Column-1)))
-	}
-	return s
-}
-
-// Where gives "file:line:column", or what else the place is.
-func (f Fault) Where() string {
-	if f.Line == 0 {
-		return f.File
-	}
-	return fmt.Sprintf("%s:%d", f.Place, f.Column)
-}
-
-// Sentence gives the first line of String, for a log.
-func (f Fault) Sentence() string {
 	var b strings.Builder
-	b.WriteString(f.Where() + ": ")
+	b.WriteString(f.File)
+	if f.Line > 0 {
+		fmt.Fprintf(&b, ":%d:%d", f.Line, f.Column)
+	}
+	b.WriteString(": ")
 	if f.Key != "" {
 		b.WriteString(f.Key + ": ")
 	}
 	b.WriteString(f.Problem)
 	if f.Advice != "" {
 		b.WriteString("; " + f.Advice)
+	}
+	if f.text != "" {
+		fmt.Fprintf(&b, "\n%6d | %s\n       | %s^", f.Line, f.text, strings.Repeat(" ", max(0, f.Column-1)))
 	}
 	return b.String()
 }
@@ -107,6 +89,18 @@ func visible(line string) string {
 		return key + ": …"
 	}
 	return line
+}
+
+// Nearest finds the known word nearest to a mistyped one, whatever the case of letters, or nothing when none is near.
+func Nearest(word string, known []string) string {
+	lower := make([]string, len(known))
+	for i, k := range known {
+		lower[i] = strings.ToLower(k)
+	}
+	if i := slices.Index(lower, suggest(word, lower)); i >= 0 {
+		return known[i]
+	}
+	return ""
 }
 
 // suggest finds the known word nearest to a mistyped one, or nothing when none is near.
