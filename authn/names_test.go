@@ -296,4 +296,3 @@ func TestReadingCostsNothing(t *testing.T) {
 		}
 	}
 }
-
