@@ -11,6 +11,7 @@
 //	POST /api/v1/users/{user}/tokens        enroll a new software token; the answer alone shows its secret
 //	PUT  /api/v1/users/{user}/pin           set the PIN
 //	POST /api/v1/users/{user}/unlock        end stops and waits
+//	GET  /api/v1/names                      how a typed name is read; ?typed= &client=
 //	GET  /api/v1/clients                    the gateways
 //	POST /api/v1/clients/{client}/release-ma  let a gateway go without Message-Authenticator again
 //	POST /api/v1/clock/accept               the clock is right as it stands
@@ -136,6 +137,8 @@ type Client struct {
 // Clients tells about the gateways and undoes a ratchet.
 type Clients interface {
 	Clients() []Client
+	// Login gives a client as logins see it; known is false for a name that is in no configuration.
+	Login(name string) (c *authn.Client, known bool)
 	// ReleaseMA lets a client go without Message-Authenticator again and saves act with it. known is false for a name that
 	// is in no configuration; the error is authn.ErrNotFound where nothing was ratcheted.
 	ReleaseMA(ctx context.Context, name string, act *authn.Event) (known bool, err error)
@@ -154,6 +157,7 @@ type Server struct {
 	Directories authn.Directories
 	Keys        Keys
 	Clients     Clients
+	Policies    []*authn.Policy // as logins have them
 	Clock       Clock
 	Operators   Operators
 	DateOnly    token.Moment             // when a token stops whose seed file gives only a date
@@ -192,6 +196,7 @@ func (s *Server) Handler() http.Handler {
 	api := humago.New(mux, config)
 	s.tokenRoutes(api)
 	s.userRoutes(api)
+	s.nameRoutes(api)
 	s.serviceRoutes(api)
 	mux.HandleFunc("GET /api/v1/logins", s.logins)
 	return s.guard(mux)

@@ -459,7 +459,7 @@ func TestOneUserHoldsFewConnections(t *testing.T) {
 func TestShown(t *testing.T) {
 	for in, want := range map[string]string{
 		"alice": "alice", "日本 太郎": "日本 太郎", "a\nb\r\x00": `a\x0ab\x0d\x00`, "\x1b[31m": `\x1b[31m`, "a\xffb": `a\xffb`,
-		`a\x41`: `a\x5cx41`, "\u202eevil": `\xe2\x80\xaeevil`, "": "",
+		`a\x41`: `a\\x41`, "\u202eevil": `\xe2\x80\xaeevil`, "": "",
 	} {
 		if got := shown([]byte(in)); got != want {
 			t.Errorf("shown(%q) = %q, want %q", in, got, want)

@@ -104,6 +104,15 @@ func (g gateways) Clients() []admin.Client {
 	return all
 }
 
+func (g gateways) Login(name string) (*authn.Client, bool) {
+	for _, c := range g.config.AuthnClients() {
+		if c.Name == name {
+			return &c, true
+		}
+	}
+	return nil, false
+}
+
 func (g gateways) ReleaseMA(ctx context.Context, name string, act *authn.Event) (known bool, err error) {
 	for _, c := range g.config.List() {
 		if c.Login.Name != name {

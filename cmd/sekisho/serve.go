@@ -135,7 +135,7 @@ func (s *service) wire(registry *prometheus.Registry) {
 		Registerer: registry, Healthy: func() bool { return s.db.Healthy() == nil }, Now: time.Now,
 	}
 	api := &admin.Server{
-		Store: adminStore{s.db}, Directories: s.directories, Keys: s.db.Keys(), Clients: gateways{s.config.Radius, s.db}, Clock: s.clock,
+		Store: adminStore{s.db}, Directories: s.directories, Keys: s.db.Keys(), Clients: gateways{s.config.Radius, s.db}, Policies: s.login.Policies, Clock: s.clock,
 		Operators: admin.Operators{Names: s.config.Admin.Operators}, Issuer: s.config.Enroll.Issuer,
 		Forget: s.radius.Forget, Health: s.health, Now: time.Now, Log: s.log,
 	}

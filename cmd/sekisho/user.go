@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,9 +24,27 @@ func (a *app) userCommand() *cobra.Command {
 }
 
 func (a *app) userShow() *cobra.Command {
-	return a.listing(&cobra.Command{
-		Use: "show USER", Short: "Show a user: directory, tokens, locks", Args: arguments("USER"),
+	var typed, client string
+	cmd := &cobra.Command{
+		Use: "show USER | show --as NAME [--client CLIENT]", Short: "Show a user: directory, tokens, locks; or how a typed name is read",
+		Long: "With --as it tells step by step how a name is read that somebody types: its realm, the directory that is asked, who is\n" +
+			"found, and with --client the policy that holds there. Nothing is counted.",
+		Example: "  sekisho user show annie\n  sekisho user show --as 'EXAMPLE\\annie' --client vpn",
+		Args: func(cmd *cobra.Command, args []string) error {
+			switch as := cmd.Flags().Changed("as"); {
+			case as && len(args) > 0:
+				return usageError{errors.New("give either USER or --as NAME")}
+			case as:
+				return nil
+			case client != "":
+				return usageError{errors.New("--client goes with --as NAME")}
+			}
+			return arguments("USER")(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return a.showReading(cmd.Context(), typed, client)
+			}
 			var raw json.RawMessage
 			if err := a.api().call(cmd.Context(), http.MethodGet, "/api/v1/users/"+url.PathEscape(args[0]), nil, &raw); err != nil {
 				return err
@@ -39,7 +58,33 @@ func (a *app) userShow() *cobra.Command {
 			}
 			return a.table("", func(w io.Writer) { printUser(w, u) })
 		},
-	})
+	}
+	cmd.Flags().StringVar(&typed, "as", "", "tell how this typed `name` is read")
+	cmd.Flags().StringVar(&client, "client", "", "with --as: by the rules of this `client`; default: as operators' commands read names")
+	return a.listing(cmd)
+}
+
+// showReading tells how a typed name is read.
+func (a *app) showReading(ctx context.Context, typed, client string) error {
+	var raw json.RawMessage
+	query := url.Values{"typed": {typed}}
+	if client != "" {
+		query.Set("client", client)
+	}
+	if err := a.api().call(ctx, http.MethodGet, "/api/v1/names?"+query.Encode(), nil, &raw); err != nil {
+		return err
+	}
+	if a.json {
+		return a.printRaw(raw)
+	}
+	var r admin.NameReading
+	if err := json.Unmarshal(raw, &r); err != nil {
+		return err
+	}
+	for i, step := range r.Steps {
+		fmt.Fprintf(a.out, "%d. %s\n", i+1, step)
+	}
+	return nil
 }
 
 func printUser(w io.Writer, u admin.User) {

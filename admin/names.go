@@ -1,0 +1,96 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"sekisho/authn"
+)
+
+// NameReading is how a typed name is read, and whose it is.
+type NameReading struct {
+	Typed     string   `json:"typed" doc:"octets that are no printable text stand as \\xHH"`
+	Client    string   `json:"client,omitempty" doc:"whose rules it is read by; empty: those of operators"`
+	Steps     []string `json:"steps" doc:"what was done, a sentence each"`
+	Directory string   `json:"directory,omitempty" doc:"the one that is asked; empty: none is"`
+	AskedFor  string   `json:"asked_for,omitempty" doc:"the name it is asked for"`
+	Result    string   `json:"result" doc:"found, unknown-user, ambiguous-user or directory-down"`
+	User      string   `json:"user,omitempty" doc:"canonical name of who was found"`
+	ID        string   `json:"id,omitempty" doc:"immutable in the directory"`
+	Account   string   `json:"account,omitempty"`
+	Policy    string   `json:"policy,omitempty" doc:"the one that holds for them at the client"`
+}
+
+func (s *Server) nameRoutes(api huma.API) {
+	huma.Get(api, "/api/v1/names", s.readName)
+}
+
+// readName tells what a login would make of a name. Nothing is counted.
+func (s *Server) readName(ctx context.Context, in *struct {
+	Typed  string `query:"typed" maxLength:"4096" doc:"as a person would type it"`
+	Client string `query:"client" maxLength:"253" doc:"at which client; default: none, as operators' commands read it"`
+}) (*struct{ Body NameReading }, error) {
+	names := &operatorNames
+	var client *authn.Client
+	if in.Client != "" {
+		var known bool
+		if client, known = s.Clients.Login(in.Client); !known {
+			return nil, newProblem(http.StatusNotFound, "unknown-client", wordUnknownClient(in.Client))
+		}
+		names = &client.Names
+	}
+	typed := []byte(in.Typed)
+	r := names.Read(s.Directories, typed)
+	v := NameReading{Typed: shown(typed), Client: in.Client, Steps: r.Steps(s.Directories, names, typed)}
+	say := func(format string, a ...any) { v.Steps = append(v.Steps, fmt.Sprintf(format, a...)) }
+	if r.Branch == nil {
+		v.Result = authn.UnknownUser.String()
+		return &struct{ Body NameReading }{v}, nil
+	}
+	v.Directory, v.AskedFor = r.Branch.Name, shown(r.Name)
+	u, err := s.Directories.Lookup(ctx, &r)
+	switch {
+	case errors.Is(err, authn.ErrUnknownUser):
+		v.Result = authn.UnknownUser.String()
+		say("It knows nobody of this name.")
+	case errors.Is(err, authn.ErrAmbiguousUser):
+		v.Result = authn.AmbiguousUser.String()
+		say("The name fits more than one of its users, so nobody gets in by it.")
+	case err != nil:
+		s.Log.Error("the directory did not answer", "directory", r.Branch.Name, "error", err)
+		v.Result = authn.DirectoryDown.String()
+		say("It does not answer; the service's log has the reason.")
+	default:
+		v.Result, v.User, v.ID = "found", shown([]byte(u.Name)), shown([]byte(u.ID))
+		say("It knows them as %s, id %s.", v.User, v.ID)
+		if id := s.Store.AccountOf(u.Directory, u.ID); id != 0 {
+			v.Account = id.String()
+		}
+		if u.Barred != 0 {
+			say("It lets nobody in by this name: %s", u.Barred.Sentence())
+		}
+		if client != nil {
+			s.sayPolicy(client, u, &v, say)
+		}
+	}
+	return &struct{ Body NameReading }{v}, nil
+}
+
+// sayPolicy names the policy that holds for somebody at a client.
+func (s *Server) sayPolicy(c *authn.Client, u *authn.User, v *NameReading, say func(string, ...any)) {
+	p := authn.For(s.Policies, c, u)
+	switch {
+	case p == nil:
+		say("No policy fits them at client %s, so they are refused.", c.Name)
+		return
+	case p.Deny:
+		say("At client %s policy %s holds, which refuses them.", c.Name, p.Name)
+	default:
+		say("At client %s policy %s holds.", c.Name, p.Name)
+	}
+	v.Policy = p.Name
+}
