@@ -227,12 +227,18 @@ var profiles = map[string]*profile{
 	},
 }
 
-// profileNames lists them as a sentence does, in the order of the alphabet.
-func profileNames() string {
+// Profiles are the names of the profiles, in the order of the alphabet.
+func Profiles() []string {
 	names := make([]string, 0, len(profiles))
 	for name := range profiles {
 		names = append(names, name)
 	}
 	slices.Sort(names)
+	return names
+}
+
+// profileNames lists them as a sentence does.
+func profileNames() string {
+	names := Profiles()
 	return strings.Join(names[:len(names)-1], ", ") + " or " + names[len(names)-1]
 }

@@ -305,7 +305,7 @@ func parseOuterKey(text []byte) (*OuterKey, error) {
 		if found != nil {
 			return nil, errors.New("it holds more than one line of text; want one key and comment lines that begin with #")
 		}
-		found = line
+		found = bytes.ReplaceAll(line, []byte(" "), nil) // as a sheet of paper has it
 	}
 	if found == nil {
 		return nil, errors.New("it holds no key; make one with 'sekisho keys new FILE'")

@@ -2,6 +2,8 @@ package main
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -237,16 +239,54 @@ func loginLine(e admin.Event) string {
 }
 
 func (a *app) keysCommand() *cobra.Command {
-	return group("keys", "Make the key that opens the store", &cobra.Command{
-		Use: "new FILE", Short: "Write a new key to FILE, which must not exist yet", Args: arguments("FILE"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			if err := token.NewOuterKeyFile(args[0]); err != nil {
-				return err
-			}
-			fmt.Fprintf(a.out, wordKeyMade+"\n", args[0])
-			return nil
+	return group("keys", "Make the key that opens the store, and print it for the safe",
+		&cobra.Command{
+			Use: "new FILE", Short: "Write a new key to FILE, which must not exist yet", Args: arguments("FILE"),
+			RunE: func(_ *cobra.Command, args []string) error {
+				if err := token.NewOuterKeyFile(args[0]); err != nil {
+					return err
+				}
+				fmt.Fprintf(a.out, wordKeyMade+"\n", args[0])
+				return nil
+			},
 		},
-	})
+		&cobra.Command{
+			Use: "sheet FILE", Short: "Print the key of FILE as a sheet to lock away", Args: arguments("FILE"),
+			RunE: func(_ *cobra.Command, args []string) error { return a.keySheet(args[0]) },
+		})
+}
+
+// keySheet prints a key for paper: in groups of four, as a picture, and with a check by which a key that was typed in
+// again is known to be right.
+func (a *app) keySheet(file string) error {
+	if _, err := token.LoadOuterKey(file); err != nil {
+		return err
+	}
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("printing the key: %w", err)
+	}
+	key := ""
+	for line := range strings.Lines(string(content)) {
+		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+			key = strings.ReplaceAll(line, " ", "")
+		}
+	}
+	var groups []string
+	for part := range slices.Chunk([]byte(key), 4) {
+		groups = append(groups, string(part))
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "?"
+	}
+	var picture strings.Builder
+	if err := printQR(&picture, key); err != nil {
+		return err
+	}
+	sum := sha256.Sum256([]byte("sekisho key sheet\x00" + key))
+	fmt.Fprintf(a.out, wordKeySheet, file, host, time.Now().Format("2006-01-02 15:04 MST"), hex.EncodeToString(sum[:4]), picture.String(), strings.Join(groups, " "))
+	return nil
 }
 
 func (a *app) versionCommand() *cobra.Command {

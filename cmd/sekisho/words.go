@@ -8,6 +8,14 @@ const (
 	wordKeyMade       = "The key is in %s. Keep a copy in a safe place apart from this machine: without it no token in the store can be used."
 	wordEnrolled      = "Token %s of %s waits for its first code. Read the picture with the app, or type the key:\n\n  %s\n\n" +
 		"Nobody can show this key again. Then: sekisho token confirm %s CODE\n"
+	wordInit        = "Made in %s. Next:\n"
+	wordInitKey     = "Print 'sekisho keys sheet %s' and lock the sheet away: without the key no token in the store can be used."
+	wordInitUser    = "Make the service's user %s (systemd-sysusers does), then: chown -R %[1]s: %[2]s"
+	wordInitGateway = "sekisho client show %s --config %s --gateway-config tells what the gateway needs; its secret is in %s"
+	wordKeySheet    = "Key of a Sekisho store\n\nfile     %s on %s\nprinted  %s\ncheck    %s\n\n%s\n\n  %s\n\n" +
+		"To use it: write the line above, with or without blanks, into a file that only the service's user may read, name the\n" +
+		"file in keys.file, and compare the check with 'sekisho keys sheet FILE'. Whoever has this sheet and the database has\n" +
+		"every token.\n"
 	wordMoved = "%d clients and %d users were taken, %d lines were not; they are named above.\n" +
 		"Read the files in %s, move freeradius.yaml to conf.d, then: sekisho check-config\n"
 	wordAllHere   = "Nothing to import: all %d tokens are here already."
