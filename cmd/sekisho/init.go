@@ -141,6 +141,11 @@ func (a *app) init(dir string, o initOptions) (err error) {
 	if err != nil {
 		return err
 	}
+	if o.bindPasswordFile != "" {
+		if o.bindPasswordFile, err = filepath.Abs(o.bindPasswordFile); err != nil {
+			return fmt.Errorf("naming the password's file: %w", err)
+		}
+	}
 	in := &installation{dir: absolute}
 	defer func() {
 		if err != nil {
@@ -415,4 +420,3 @@ func (a *app) tellInit(in *installation, o initOptions) {
 	}
 	next("sekisho token confirm TOKEN CODE, then: sekisho explain YOU --client CLIENT")
 }
-
