@@ -241,9 +241,15 @@ func newNamespaces(t *testing.T) *namespaces {
 	return n
 }
 
-// relayInto makes a UDP port of the test's loopback reachable as the same port of a namespace's loopback, through a unix
-// socket: no address or route is added to the test's own network.
+// relayInto makes a UDP port of the test's loopback reachable as the same port of a namespace's loopback.
 func relayInto(t *testing.T, namespace string, port int) {
+	t.Helper()
+	relay(t, namespace, port, port)
+}
+
+// relay makes a UDP port of the test's loopback reachable as a port of a namespace's loopback, through a unix socket: no
+// address or route is added to the test's own network.
+func relay(t *testing.T, namespace string, inside, port int) {
 	t.Helper()
 	socat := testenv.Need(t, "socat")
 	dir := t.TempDir()
@@ -251,9 +257,9 @@ func relayInto(t *testing.T, namespace string, port int) {
 	background(t, filepath.Join(dir, "out.log"), nil, socat, "UNIX-LISTEN:"+socket+",type=5,fork", fmt.Sprintf("UDP4:127.0.0.1:%d", port))
 	waitFor(t, 3*time.Second, "the relay's socket", func() bool { _, err := os.Stat(socket); return err == nil })
 	background(t, filepath.Join(dir, "in.log"), nil, testenv.Need(t, "ip"), "netns", "exec", namespace,
-		socat, "-T", "60", fmt.Sprintf("UDP4-LISTEN:%d,bind=127.0.0.1,fork,reuseaddr", port), "UNIX-CONNECT:"+socket+",type=5")
+		socat, "-T", "60", fmt.Sprintf("UDP4-LISTEN:%d,bind=127.0.0.1,fork,reuseaddr", inside), "UNIX-CONNECT:"+socket+",type=5")
 	waitFor(t, 3*time.Second, "the relay inside", func() bool {
-		return exec.Command("ip", "netns", "exec", namespace, "bash", "-c", fmt.Sprintf("ss -Hlun 'sport = :%d' | grep -q .", port)).Run() == nil
+		return exec.Command("ip", "netns", "exec", namespace, "bash", "-c", fmt.Sprintf("ss -Hlun 'sport = :%d' | grep -q .", inside)).Run() == nil
 	})
 }
 
