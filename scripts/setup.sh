@@ -10,6 +10,9 @@ packages=(
   ocserv openconnect         # a real VPN server and its client
   freeradius freeradius-ldap # the server beside ours in the bench
   freeradius-utils           # radclient
+  openvpn openvpn-auth-radius # another VPN server, and how it asks
+  strongswan-charon strongswan-swanctl libcharon-extra-plugins # a third one
+  libcharon-extauth-plugins libstrongswan-standard-plugins
   oathtool socat             # codes and pipes from outside
   iproute2 iputils-ping      # network namespaces
   systemd                    # reads the unit file
