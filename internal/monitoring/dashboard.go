@@ -72,7 +72,8 @@ var panels = []panel{
 	{"Work under way", "Requests being worked on, and refusals that wait for their time.", "timeseries", "short", 8, []query{
 		{`sum by (port) (sekisho_radius_in_flight)`, "{{port}}"}, {`sum(sekisho_radius_delayed_answers)`, "delayed refusals"}}},
 	{"Notices", "What people or operators should hear of: theft, stopped accounts, runs of failures.", "timeseries", "short", 8, []query{
-		{`sum by (notice) (increase(sekisho_notices_total[1h]))`, "{{notice}}"}, {`sum(increase(sekisho_login_log_dropped_total[1h]))`, "log lines dropped"}}},
+		{`sum by (notice) (increase(sekisho_notices_total[1h]))`, "{{notice}}"}, {`sum(sekisho_unenrolled_people)`, "people without a token"},
+		{`sum by (of) (increase(sekisho_failure_alarms_total[1h]))`, "very many failures: {{of}}"}, {`sum(increase(sekisho_login_log_dropped_total[1h]))`, "log lines dropped"}}},
 	{"Memory", "Of the process, and of the reply cache (at most 64 MiB).", "timeseries", "bytes", 8, []query{
 		{`sum(process_resident_memory_bytes{job=~".*sekisho.*"})`, "process"}, {`sum(sekisho_radius_reply_cache_bytes)`, "reply cache"}}},
 }
