@@ -37,6 +37,7 @@ type Config struct {
 	Login       LoginConfig       `yaml:"login"`
 	Networks    NetworksConfig    `yaml:"networks"`
 	Enroll      EnrollConfig      `yaml:"enroll"`
+	Expiry      ExpiryConfig      `yaml:"expiry"`
 	Admin       AdminConfig       `yaml:"admin"`
 	Metrics     MetricsConfig     `yaml:"metrics"`
 	Log         LogConfig         `yaml:"log"`
@@ -142,6 +143,12 @@ type EnrollConfig struct {
 	Issuer string `yaml:"issuer"`
 }
 
+// ExpiryConfig says when tokens stop.
+type ExpiryConfig struct {
+	// DateOnly is when a token stops whose seed file gives only a date: a time of day and a zone. Default: 09:00 Asia/Tokyo.
+	DateOnly string `yaml:"date_only"`
+}
+
 // AdminConfig is the operators' door.
 type AdminConfig struct {
 	// Socket is where commands speak to the service. Default: /run/sekisho/admin.sock.
@@ -186,6 +193,7 @@ func (c *Config) defaults() {
 		d.Name = cmp.Or(d.Name, d.Type)
 	}
 	c.Limits.Preset = cmp.Or(c.Limits.Preset, "normal")
+	c.Expiry.DateOnly = cmp.Or(c.Expiry.DateOnly, token.Moment{}.String())
 	c.Enroll.Issuer = cmp.Or(c.Enroll.Issuer, "Sekisho")
 	c.Admin.Socket = cmp.Or(c.Admin.Socket, defaultSocket)
 	c.Log.Level = cmp.Or(c.Log.Level, "info")
@@ -208,6 +216,9 @@ func (c *Config) check(doc *conf.Doc) (warnings []string) {
 	}
 	for _, f := range warned {
 		warnings = append(warnings, "radius."+f.Error())
+	}
+	if _, err := token.ParseMoment(c.Expiry.DateOnly); err != nil {
+		doc.Fault("expiry.date_only", err.Error(), "")
 	}
 	oneOf(doc, "limits.preset", c.Limits.Preset, "normal", "strict")
 	oneOf(doc, "log.level", c.Log.Level, "debug", "info", "warn", "error")
@@ -307,6 +318,12 @@ func (c *Config) window() token.Window {
 		w.LookAhead = *c.Login.HOTPLookAhead
 	}
 	return w
+}
+
+// dateOnly is when a token stops whose seed file gives only a date.
+func (c *Config) dateOnly() token.Moment {
+	m, _ := token.ParseMoment(c.Expiry.DateOnly) // check has read it
+	return m
 }
 
 // limits are the guessing limits of the preset.

@@ -146,6 +146,7 @@ policies:
 		{"no policy", "policies:\n  - name: all\n    first_factor: pin\n", "", []string{"policies: there is none, so nobody could log in"}},
 		{"reply attribute", "first_factor: pin", "first_factor: pin\n    reply: {Clas: x}", []string{`sekisho.yaml:9:13: policies[0].reply.Clas: no dictionary has such an attribute; did you mean "Class"?`}},
 		{"window", "directory:", "login: {window_steps: 9}\ndirectory:", []string{"sekisho.yaml:5:9: login.window_steps: 9 is out of range; give 0 to 3"}},
+		{"date only", "directory:", "expiry: {date_only: noon}\ndirectory:", []string{`sekisho.yaml:5:10: expiry.date_only: "noon": want a time of day and a zone, such as 09:00 Asia/Tokyo`}},
 		{"users", "first_factor: pin", "first_factor: pin\n    users: [alice, ' ', 'CORP\\bob']",
 			[]string{"policies[0].users[1]: is blank", `sekisho.yaml:9:25: policies[0].users[2]: "CORP\\bob" is how some gateways send a name`}},
 		{"unenrolled without a date", "first_factor: pin", "unenrolled: {reply: {Class: x}}", []string{"policies[0].unenrolled.until: is missing; give the last day"}},

@@ -137,7 +137,8 @@ func (s *service) wire(registry *prometheus.Registry) {
 	api := &admin.Server{
 		Store: adminStore{s.db}, Directories: s.directories, Keys: s.db.Keys(), Clients: gateways{s.config.Radius, s.db}, Policies: s.login.Policies, Clock: s.clock,
 		Operators: admin.Operators{Names: s.config.Admin.Operators}, Issuer: s.config.Enroll.Issuer,
-		Forget: s.radius.Forget, Health: s.health, Now: time.Now, Log: s.log,
+		DateOnly: s.config.dateOnly(),
+		Forget:   s.radius.Forget, Health: s.health, Now: time.Now, Log: s.log,
 	}
 	s.admin = api.HTTPServer()
 	s.metrics = &http.Server{Handler: s.metricsHandler(registry), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
