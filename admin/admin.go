@@ -15,6 +15,7 @@
 //	GET  /api/v1/clients                    the gateways
 //	POST /api/v1/clients/{client}/release-ma  let a gateway go without Message-Authenticator again
 //	POST /api/v1/clock/accept               the clock is right as it stands
+//	GET  /api/v1/explain                    what would a login be answered? ?user= &client= &station=
 //	GET  /api/v1/logins                     events; ?user= &client= &reason= &since= &limit= &follow=
 //	GET  /api/openapi.json
 //
@@ -159,6 +160,7 @@ type Server struct {
 	Clients     Clients
 	Policies    []*authn.Policy // as logins have them
 	Clock       Clock
+	Explain     Explain
 	Operators   Operators
 	DateOnly    token.Moment             // when a token stops whose seed file gives only a date
 	Issuer      string                   // shown by apps beside a software token's codes
@@ -198,6 +200,7 @@ func (s *Server) Handler() http.Handler {
 	s.userRoutes(api)
 	s.nameRoutes(api)
 	s.serviceRoutes(api)
+	s.explainRoutes(api)
 	mux.HandleFunc("GET /api/v1/logins", s.logins)
 	return s.guard(mux)
 }

@@ -132,6 +132,37 @@ func (b *budget) reserve(user string, p purse, password uint64, lock Lockout, no
 	return answer{slots: SlotsSpent}
 }
 
+// look says what reserve would, for a password that nothing is known of, and takes nothing.
+func (b *budget) look(user string, p purse, lock Lockout, now time.Time) Slots {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	u := b.users[user]
+	if lock.Wrong == 0 {
+		return SlotFree
+	}
+	limit, flying, wrong := shares(lock.Wrong)[p], 0, 0
+	if u != nil {
+		flying = u.flying[p]
+		if last := u.lastWrong(); now.Sub(last) < u.period {
+			wrong = len(u.wrong[p])
+		}
+	}
+	switch {
+	case flying+wrong < limit:
+		return SlotFree
+	case flying > 0:
+		return SlotsFlying
+	}
+	return SlotsSpent
+}
+
+func purseOf(known bool) purse {
+	if known {
+		return purseKnown
+	}
+	return purseUnknown
+}
+
 // done gives a reserved slot back. A wrong password keeps it; so does a bind that was sent and brought no
 // answer. A right one clears the user's wrong binds, as the directory does with its own count; what was refused in the
 // last 5 minutes stays refused.
@@ -201,13 +232,17 @@ func (b *budget) sweep(now time.Time) {
 }
 
 func (u *bindings) expire(now time.Time) {
-	var last time.Time
+	if now.Sub(u.lastWrong()) >= u.period {
+		u.wrong = [3][]time.Time{}
+	}
+}
+
+// lastWrong is when the newest bind of a wrong password came back; zero when none counts.
+func (u *bindings) lastWrong() (last time.Time) {
 	for _, wrong := range u.wrong {
 		if n := len(wrong); n > 0 && wrong[n-1].After(last) {
 			last = wrong[n-1]
 		}
 	}
-	if now.Sub(last) >= u.period {
-		u.wrong = [3][]time.Time{}
-	}
+	return last
 }

@@ -529,12 +529,9 @@ func (t *attempt) textHash() uint64 {
 
 // slots reserves a place of the bind budget (S3).
 func (t *attempt) slots() {
-	p := purseUnknown
-	switch {
-	case t.f.Claimed:
+	p := purseOf(t.f.Known)
+	if t.f.Claimed {
 		p = purseReserve
-	case t.f.Known:
-		p = purseKnown
 	}
 	t.passHash = t.a.hash(domainPassword, []byte(t.user.Directory), []byte(t.user.ID), t.password.Reveal())
 	ans := t.a.budget.reserve(t.userKey(), p, t.passHash, t.name.Branch.Directory.FailureLimit(), t.a.Now())

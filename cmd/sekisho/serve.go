@@ -136,6 +136,7 @@ func (s *service) wire(registry *prometheus.Registry) {
 	}
 	api := &admin.Server{
 		Store: adminStore{s.db}, Directories: s.directories, Keys: s.db.Keys(), Clients: gateways{s.config.Radius, s.db}, Policies: s.login.Policies, Clock: s.clock,
+		Explain:   explains(s.config.Radius, s.login),
 		Operators: admin.Operators{Names: s.config.Admin.Operators}, Issuer: s.config.Enroll.Issuer,
 		DateOnly: s.config.dateOnly(),
 		Forget:   s.radius.Forget, Health: s.health, Now: time.Now, Log: s.log,
