@@ -95,8 +95,8 @@ func (o *ReadOptions) columnsOf(fields [][]byte) ([]column, error) {
 		}
 		field, known := spellings[plainName(c.name)]
 		if !known {
-			return nil, fmt.Errorf("%s is not the name of a column that is known: say which field it holds (one of %s) or that it is to be passed over; "+
-				"if the first line is a token already, say that there is no header and give the columns by number", shown(c.name), fieldNames)
+			return nil, fmt.Errorf("column %d, %s, is not known by its name: say which field it holds (one of %s) or that it is to be passed over; "+
+				"if the first line is a token already, say that there is no header and give the columns by number", i+1, shown(c.name), fieldNames)
 		}
 		if !o.names(field) {
 			c.field = field
@@ -260,7 +260,7 @@ func (c *csvReader) field(row *Row, field string, text []byte) (err error) {
 		n, err = parseNumber(s, MinDigits, MaxDigits)
 		t.Digits = uint8(n)
 	case "period":
-		n, err = parseNumber(strings.TrimRight(strings.ToLower(s), " sec"), MinPeriod, MaxPeriod)
+		n, err = parseNumber(strings.TrimRight(strings.ToLower(s), " seconds"), MinPeriod, MaxPeriod)
 		t.Period = uint16(n)
 	case "counter":
 		n, err = parseNumber(s, 0, MaxCounter)

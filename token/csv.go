@@ -60,6 +60,9 @@ func (c *csvReader) nextLine() ([]byte, error) {
 	if !utf8.Valid(line) || bytes.IndexByte(line, 0) >= 0 {
 		return nil, c.fault("", errors.New(`it is not UTF-8; save the file as "CSV UTF-8"`))
 	}
+	if bytes.Contains(line, []byte("\ufffd")) {
+		return nil, c.fault("", errors.New("it has a character that was lost when the file was made or sent; ask for the file again"))
+	}
 	return line, nil
 }
 

@@ -72,6 +72,19 @@ const (
 	YearMonthDay
 )
 
+// String gives the word that options use.
+func (d DateOrder) String() string {
+	switch d {
+	case MonthDayYear:
+		return "mdy"
+	case DayMonthYear:
+		return "dmy"
+	case YearMonthDay:
+		return "ymd"
+	}
+	return "auto"
+}
+
 // ParseDateOrder reads "mdy", "dmy" or "ymd", and "" or "auto" as [AnyOrder].
 func ParseDateOrder(s string) (DateOrder, error) {
 	switch strings.ToLower(s) {
@@ -164,6 +177,8 @@ func (o *ReadOptions) parseDate(text string) (year int, month time.Month, day in
 	switch {
 	case err != nil:
 		return 0, 0, 0, err
+	case len(readings) == 0 && o.DateOrder != AnyOrder:
+		return 0, 0, 0, fmt.Errorf("%s is no date in the order %v; %s", shownDate(text), o.DateOrder, wantInstant)
 	case len(readings) == 0:
 		return 0, 0, 0, fmt.Errorf("%s is no date; %s", shownDate(text), wantInstant)
 	case len(readings) > 1:
@@ -245,7 +260,7 @@ func (o *ReadOptions) figures(text string) ([]int, []DateOrder, error) {
 	for _, part := range parts {
 		part = strings.TrimSpace(part)
 		v, err := strconv.ParseUint(part, 10, 16)
-		if err != nil || len(part) == 3 || len(part) > 4 {
+		if err != nil || len(part) == 3 || len(part) > 4 || (len(part) == 4 && v < 1000) {
 			return nil, nil, nil //nolint:nilerr // it is no date in figures, and says so by having none
 		}
 		n = append(n, int(v))
@@ -258,7 +273,7 @@ func (o *ReadOptions) figures(text string) ([]int, []DateOrder, error) {
 		return n, []DateOrder{YearMonthDay}, nil
 	case length(0) == 4:
 		return nil, nil, nil
-	case o.DateOrder != AnyOrder && (length(2) == 2 || o.DateOrder != YearMonthDay):
+	case o.DateOrder != AnyOrder && (length(2) <= 2 || o.DateOrder != YearMonthDay):
 		return n, []DateOrder{o.DateOrder}, nil
 	case length(2) == 4 && text[separator] == '.':
 		return n, []DateOrder{DayMonthYear}, nil // nobody puts dots and the month first
