@@ -13,6 +13,7 @@
 //	POST /api/v1/users/{user}/unlock        end stops and waits
 //	GET  /api/v1/names                      how a typed name is read; ?typed= &client=
 //	GET  /api/v1/clients                    the gateways
+//	GET  /api/v1/clients/{client}           one with its settings, and how to set up the gateway
 //	POST /api/v1/clients/{client}/release-ma  let a gateway go without Message-Authenticator again
 //	POST /api/v1/clock/accept               the clock is right as it stands
 //	GET  /api/v1/explain                    what would a login be answered? ?user= &client= &station=
@@ -135,11 +136,27 @@ type Client struct {
 	Challenge            string   `json:"challenge" doc:"none, plain or blind"`
 }
 
+// ClientDetail is a gateway as `client show` shows it.
+type ClientDetail struct {
+	Client
+	Settings []ClientSetting `json:"settings" doc:"every key of the client but its secrets"`
+	Guide    string          `json:"guide" doc:"how to set up the gateway, as Markdown with this client's values; a placeholder stands for the secret"`
+}
+
+// ClientSetting is one key of a client's configuration.
+type ClientSetting struct {
+	Key    string `json:"key"`
+	Value  string `json:"value" doc:"empty where nothing is set"`
+	Origin string `json:"origin" doc:"config, profile NAME, or default"`
+}
+
 // Clients tells about the gateways and undoes a ratchet.
 type Clients interface {
 	Clients() []Client
 	// Login gives a client as logins see it; known is false for a name that is in no configuration.
 	Login(name string) (c *authn.Client, known bool)
+	// Client gives one by its name; known is false for a name that is in no configuration.
+	Client(name string) (c ClientDetail, known bool)
 	// ReleaseMA lets a client go without Message-Authenticator again and saves act with it. known is false for a name that
 	// is in no configuration; the error is authn.ErrNotFound where nothing was ratcheted.
 	ReleaseMA(ctx context.Context, name string, act *authn.Event) (known bool, err error)

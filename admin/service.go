@@ -31,8 +31,19 @@ func (s *Server) serviceRoutes(api huma.API) {
 		out.Body.Clients = append([]Client{}, s.Clients.Clients()...)
 		return out, nil
 	})
+	huma.Get(api, "/api/v1/clients/{client}", s.showClient)
 	huma.Post(api, "/api/v1/clients/{client}/release-ma", s.releaseMA)
 	huma.Post(api, "/api/v1/clock/accept", s.acceptClock)
+}
+
+func (s *Server) showClient(_ context.Context, in *struct {
+	Client string `path:"client" maxLength:"253"`
+}) (*struct{ Body ClientDetail }, error) {
+	c, known := s.Clients.Client(in.Client)
+	if !known {
+		return nil, newProblem(http.StatusNotFound, "unknown-client", wordUnknownClient(in.Client))
+	}
+	return &struct{ Body ClientDetail }{c}, nil
 }
 
 func (s *Server) releaseMA(ctx context.Context, in *struct {

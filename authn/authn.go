@@ -55,6 +55,17 @@ const (
 	English
 )
 
+// ChallengeMode is the word of the config for how the client asks: none, plain or blind.
+func (c *Client) ChallengeMode() string {
+	switch {
+	case !c.CanChallenge:
+		return "none"
+	case c.Blind:
+		return "blind"
+	}
+	return "plain"
+}
+
 // Prompts are the texts of an Access-Challenge, at most 253 octets each (P15). They differ per step, because ocserv takes
 // an equal text for the same question. Again has two %d: the number of the try and of all tries.
 type Prompts struct{ First, Again, Next string }

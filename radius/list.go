@@ -1,6 +1,11 @@
 package radius
 
 import (
+	"fmt"
+	"reflect"
+	"strings"
+	"time"
+
 	"sekisho/authn"
 	"sekisho/radius/dictionary"
 )
@@ -11,6 +16,19 @@ type ClientInfo struct {
 	Profile              string
 	Addresses            []string
 	MessageAuthenticator string // required, ratchet or off
+	Settings             []Setting
+}
+
+// Setting is one key of a client's config with the value that holds. Secrets are none.
+type Setting struct {
+	Key    string
+	Value  string // empty where nothing is set and there is no default
+	Origin string // config, profile NAME, or default
+}
+
+// byProfile are the keys whose defaults differ between profiles.
+var byProfile = map[string]bool{
+	"message_authenticator": true, "trust_station": true, "challenge": true, "static_challenge": true, "retry_after": true,
 }
 
 // List gives the clients in the order of the config. It needs a config that passed Check.
@@ -18,8 +36,9 @@ func (c Config) List() []ClientInfo {
 	s := c.settle()
 	all := make([]ClientInfo, len(s.clients))
 	for i, cl := range s.clients {
-		p := orDefault(c.Clients[i].Profile, defaultProfile)
-		all[i] = ClientInfo{Login: cl.login, Profile: p, MessageAuthenticator: c.Clients[i].messageAuthMode(profiles[p], cl.prefixes)}
+		given := c.Clients[i]
+		p := orDefault(given.Profile, defaultProfile)
+		all[i] = ClientInfo{Login: cl.login, Profile: p, MessageAuthenticator: given.messageAuthMode(profiles[p], cl.prefixes)}
 		for _, prefix := range cl.prefixes {
 			address := prefix.String()
 			if prefix.IsSingleIP() {
@@ -27,6 +46,7 @@ func (c Config) List() []ClientInfo {
 			}
 			all[i].Addresses = append(all[i].Addresses, address)
 		}
+		all[i].Settings = given.settings(cl, &all[i])
 	}
 	return all
 }
@@ -44,4 +64,59 @@ func (i ClientInfo) LeavesOut(d *dictionary.Dictionary, a authn.Attribute) bool 
 	}
 	b, err := CompileReply(d, []authn.Attribute{a})
 	return err == nil && len(appendReply(nil, b, t)) == 0
+}
+
+// settings lists every key but the secrets, in the order in which the config declares them.
+func (c ClientConfig) settings(cl *client, info *ClientInfo) []Setting {
+	l := &info.Login
+	full := c
+	full.Profile, full.MessageAuthenticator, full.Addresses = info.Profile, info.MessageAuthenticator, info.Addresses
+	full.LimitProxyState, full.StatusServer = &cl.limitProxies, &cl.status
+	full.Service, full.FirstFactor = l.Service, orDefault(c.FirstFactor, "none")
+	full.TrustStation, full.StaticChallenge = &l.TrustStation, &cl.twoFields
+	full.Challenge, full.ChallengeTries, full.Prompts = l.ChallengeMode(), l.Tries, orDefault(c.Prompts, "both")
+	full.RejectDelay, full.RetryAfter, full.Deadline = l.RejectDelay, l.RetryAfter, l.Deadline
+
+	var all []Setting
+	given, holds := reflect.ValueOf(c), reflect.ValueOf(full)
+	for i := range given.NumField() {
+		key, _, _ := strings.Cut(given.Type().Field(i).Tag.Get("yaml"), ",")
+		if _, secret := given.Field(i).Interface().(authn.Secret); secret {
+			continue
+		}
+		origin := "default"
+		switch {
+		case !given.Field(i).IsZero():
+			origin = "config"
+		case byProfile[key]:
+			origin = "profile " + info.Profile
+		}
+		all = append(all, Setting{key, settingText(holds.Field(i)), origin})
+	}
+	return all
+}
+
+// settingText writes a value as the config would.
+func settingText(v reflect.Value) string {
+	if v.Kind() == reflect.Pointer {
+		if v.IsNil() {
+			return ""
+		}
+		v = v.Elem()
+	}
+	switch x := v.Interface().(type) {
+	case bool:
+		if x {
+			return "on"
+		}
+		return "off"
+	case []string:
+		return strings.Join(x, ", ")
+	case time.Duration:
+		return x.String()
+	}
+	if v.IsZero() {
+		return ""
+	}
+	return fmt.Sprint(v.Interface())
 }

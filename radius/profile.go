@@ -40,7 +40,7 @@ const defaultProfile = "generic"
 // profiles are the kinds of gateways, by the name that a config gives them.
 var profiles = map[string]*profile{
 	"generic": {
-		title:  "any gateway that speaks RADIUS",
+		title:  "Any gateway that speaks RADIUS",
 		sends:  []string{"User-Name and User-Password (RFC 2865)"},
 		takes:  []string{"what its documents say"},
 		cannot: []string{"nothing is assumed: no question after the password, no trust in Calling-Station-Id"},

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"net"
 	"net/netip"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -89,15 +91,9 @@ func (g gateways) Clients() []admin.Client {
 	var all []admin.Client
 	for _, c := range g.config.List() {
 		v := admin.Client{Name: c.Login.Name, Profile: c.Profile, Addresses: c.Addresses, MessageAuthenticator: c.MessageAuthenticator,
-			Ratchet: since[c.Login.Name], Challenge: "none"}
+			Ratchet: since[c.Login.Name], Challenge: c.Login.ChallengeMode()}
 		if c.Login.Service != c.Login.Name {
 			v.Service = c.Login.Service
-		}
-		switch {
-		case c.Login.Blind:
-			v.Challenge = "blind"
-		case c.Login.CanChallenge:
-			v.Challenge = "plain"
 		}
 		all = append(all, v)
 	}
@@ -111,6 +107,33 @@ func (g gateways) Login(name string) (*authn.Client, bool) {
 		}
 	}
 	return nil, false
+}
+
+func (g gateways) Client(name string) (admin.ClientDetail, bool) {
+	for i, c := range g.Clients() {
+		if c.Name != name {
+			continue
+		}
+		d := admin.ClientDetail{Client: c}
+		for _, s := range g.config.List()[i].Settings {
+			d.Settings = append(d.Settings, admin.ClientSetting(s))
+		}
+		d.Guide, _ = g.config.Guide(name, towards(c.Addresses[0]))
+		return d, true
+	}
+	return admin.ClientDetail{}, false
+}
+
+// towards is the address from which this machine reaches another, single or of a network; a word to replace where it has
+// no way there. Nothing is sent.
+func towards(address string) string {
+	host, _, _ := strings.Cut(address, "/")
+	conn, err := net.Dial("udp", net.JoinHostPort(host, "9"))
+	if err != nil {
+		return "THIS-SERVER"
+	}
+	defer func() { _ = conn.Close() }()
+	return conn.LocalAddr().(*net.UDPAddr).IP.String()
 }
 
 func (g gateways) ReleaseMA(ctx context.Context, name string, act *authn.Event) (known bool, err error) {

@@ -66,7 +66,42 @@ func (a *app) clientCommand() *cobra.Command {
 			return nil
 		},
 	})
-	return group("client", "Show the gateways, undo a ratchet", list, release)
+	return group("client", "Show the gateways and how to set them up, undo a ratchet", list, a.clientShow(), release)
+}
+
+func (a *app) clientShow() *cobra.Command {
+	var guide bool
+	cmd := a.listing(&cobra.Command{
+		Use: "show CLIENT", Short: "Show a gateway's settings with their origin, or how to set it up",
+		Long: "Settings come from the configuration, else from the client's profile, else from the defaults of all. With\n" +
+			"--gateway-config it prints the page of docs/gateways with this client's addresses, ports and times; SHARED-SECRET\n" +
+			"stands where the secret belongs.",
+		Example: "  sekisho client show asa1\n  sekisho client show asa1 --gateway-config > asa1.md",
+		Args:    arguments("CLIENT"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var c admin.ClientDetail
+			if err := a.api().call(cmd.Context(), http.MethodGet, "/api/v1/clients/"+url.PathEscape(args[0]), nil, &c); err != nil {
+				return err
+			}
+			switch {
+			case a.json:
+				return a.printJSON(c)
+			case guide:
+				_, err := io.WriteString(a.out, c.Guide)
+				return err
+			}
+			return a.table("SETTING\tVALUE\tORIGIN", func(w io.Writer) {
+				for _, s := range c.Settings {
+					fmt.Fprintf(w, "%s\t%s\t%s\n", s.Key, dash(s.Value), s.Origin)
+				}
+				if c.Ratchet != "" {
+					fmt.Fprintf(w, "(ratchet)\trequired\tfirst Message-Authenticator at %s\n", c.Ratchet)
+				}
+			})
+		},
+	})
+	cmd.Flags().BoolVar(&guide, "gateway-config", false, "print how to set up the gateway")
+	return cmd
 }
 
 func (a *app) clockCommand() *cobra.Command {
