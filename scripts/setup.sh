@@ -13,7 +13,7 @@ packages=(
   openvpn openvpn-auth-radius # another VPN server, and how it asks
   strongswan-charon strongswan-swanctl libcharon-extra-plugins # a third one
   libcharon-extauth-plugins libstrongswan-standard-plugins
-  oathtool socat             # codes and pipes from outside
+  oathtool pskctool socat    # codes, seed files and pipes from outside
   iproute2 iputils-ping      # network namespaces
   systemd                    # reads the unit file
   ca-certificates

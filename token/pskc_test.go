@@ -1,19 +1,33 @@
 package token
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hmac"
+	"crypto/pbkdf2"
 	"crypto/sha1" //nolint:gosec // as in the files that are read
+	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"sekisho/internal/testenv"
 )
 
 // pskcKey is one KeyPackage as the tests write it; what is empty is left out.
@@ -179,4 +193,494 @@ func TestPSKCExamplesOfTheRFC(t *testing.T) {
 			t.Errorf("%s: %+v %x", name, r.Token, r.Seed)
 		}
 	}
+}
+
+// Every form that is taken, with keys of our own.
+func TestPSKCForms(t *testing.T) {
+	plain := []byte("four plain words make 32 octets.")
+	pbkdf2Info := func(algorithm, space, prf string, rounds, length int) string {
+		return `<d:DerivedKey xmlns:d="http://www.w3.org/2009/xmlenc11#"><d:KeyDerivationMethod Algorithm="` + algorithm + `"><x:PBKDF2-params xmlns:x="` + space +
+			`"><x:Salt><x:Specified>c2FsdHNhbHQ=</x:Specified></x:Salt><x:IterationCount>` + strconv.Itoa(rounds) + `</x:IterationCount><x:KeyLength>` +
+			strconv.Itoa(length) + `</x:KeyLength>` + prf + `</x:PBKDF2-params></d:KeyDerivationMethod></d:DerivedKey>`
+	}
+	type form struct {
+		cipher, mac string
+		hash        func() hash.Hash
+		keyLength   int
+		password    string
+		info        string
+		prf         func() hash.Hash
+		rounds      int
+		shared      bool // no MACKey: the encryption key serves
+	}
+	const xenc, dsig, more = "http://www.w3.org/2001/04/xmlenc#", "http://www.w3.org/2000/09/xmldsig#", "http://www.w3.org/2001/04/xmldsig-more#"
+	for name, f := range map[string]form{
+		"AES-128":       {cipher: "aes128-cbc", mac: dsig + "hmac-sha1", hash: sha1.New, keyLength: 16, info: preShared},
+		"AES-192":       {cipher: "aes192-cbc", mac: more + "hmac-sha256", hash: sha256.New, keyLength: 24, info: preShared},
+		"AES-256":       {cipher: "aes256-cbc", mac: more + "hmac-sha512", hash: sha512.New, keyLength: 32, info: preShared},
+		"HMAC-SHA384":   {cipher: "aes128-cbc", mac: more + "hmac-sha384", hash: sha512.New384, keyLength: 16, info: preShared},
+		"no key name":   {cipher: "aes128-cbc", mac: dsig + "hmac-sha1", hash: sha1.New, keyLength: 16},
+		"no MAC key":    {cipher: "aes128-cbc", mac: dsig + "hmac-sha1", hash: sha1.New, keyLength: 16, info: preShared, shared: true},
+		"password":      {cipher: "aes128-cbc", mac: dsig + "hmac-sha1", hash: sha1.New, keyLength: 16, password: "合言葉", prf: sha1.New, rounds: 2000, info: pbkdf2Info(pbkdf2Names[0], "", "", 2000, 16)},
+		"password, 256": {cipher: "aes256-cbc", mac: more + "hmac-sha256", hash: sha256.New, keyLength: 32, password: "secret", prf: sha512.New, rounds: 7, info: pbkdf2Info(pbkdf2Names[1], "http://www.w3.org/2009/xmlenc11#", `<x:PRF Algorithm="`+more+`hmac-sha512"/>`, 7, 32)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &sealer{key: testSeed(99, f.keyLength), macKey: testSeed(98, 20), cipher: xenc + f.cipher, mac: f.mac, hash: f.hash}
+			o := ReadOptions{Key: s.key}
+			if f.password != "" {
+				key, err := pbkdf2.Key(f.prf, f.password, []byte("saltsalt"), f.rounds, f.keyLength)
+				if err != nil {
+					t.Fatal(err)
+				}
+				s.key = key
+				o = ReadOptions{Password: []byte(f.password)}
+			}
+			head := s.head(f.info)
+			if f.shared {
+				s.macKey = s.key
+				head = "<EncryptionKey>" + f.info + `</EncryptionKey><MACMethod Algorithm="` + f.mac + `"/>`
+			}
+			if f.info == "" {
+				head = strings.Replace(head, "<EncryptionKey></EncryptionKey>", "", 1)
+			}
+			rows, err := readAll(container(head, totpKey("A1", s.secret(plain)), totpKey("A2", s.secret(testSeed(1, 20)))), o)
+			if err != nil || len(rows) != 2 || !bytes.Equal(rows[0].Seed, plain) || !bytes.Equal(rows[1].Seed, testSeed(1, 20)) {
+				t.Errorf("%d rows, %v", len(rows), err)
+			}
+			if !bytes.Equal(o.Key, nil) && !bytes.Equal(o.Key, s.key) {
+				t.Error("the caller's key was wiped")
+			}
+		})
+	}
+}
+
+func TestPSKCRow(t *testing.T) {
+	text := `<?xml version="1.0"?>
+<!-- two devices -->
+<p:KeyContainer Version="1.0" Id="K" xmlns:p="` + pskcSpace + `" xmlns:other="urn:other">
+  <other:Note>passed over</other:Note>
+  <p:KeyPackage>
+    <p:DeviceInfo>
+      <p:Manufacturer>Maker &amp; Sons</p:Manufacturer>
+      <p:SerialNo> HW-0001 </p:SerialNo>
+      <p:StartDate>2026-01-01T00:00:00Z</p:StartDate>
+      <p:ExpiryDate>2031-12-31T23:59:59.000+09:00</p:ExpiryDate>
+    </p:DeviceInfo>
+    <p:CryptoModuleInfo><p:Id>CM</p:Id></p:CryptoModuleInfo>
+    <p:Key
+        Id="ABHT00000017"
+        Algorithm="urn:ietf:params:xml:ns:keyprov:pskc:totp">
+      <p:Issuer>Us</p:Issuer>
+      <p:AlgorithmParameters>
+        <p:Suite>HMAC-SHA256</p:Suite>
+        <p:ResponseFormat Length="8" Encoding="DECIMAL" CheckDigits="false"/>
+      </p:AlgorithmParameters>
+      <p:FriendlyName>front door</p:FriendlyName>
+      <p:Data>
+        <p:Secret><p:PlainValue>
+          MTIzNDU2Nzg5
+          MDEyMzQ1Njc4OTA=
+        </p:PlainValue></p:Secret>
+        <p:Time><p:PlainValue>0</p:PlainValue></p:Time>
+        <p:TimeInterval><p:PlainValue>60</p:PlainValue></p:TimeInterval>
+        <p:TimeDrift><p:PlainValue>4</p:PlainValue></p:TimeDrift>
+      </p:Data>
+      <p:UserId>UID=jsmith, DC=example, DC=net</p:UserId>
+      <p:Policy>
+        <p:ExpiryDate>2030-12-31</p:ExpiryDate>
+        <p:PINPolicy PINUsageMode="Local" MinLength="4"/>
+        <p:KeyUsage>CR</p:KeyUsage>
+        <p:KeyUsage>OTP</p:KeyUsage>
+      </p:Policy>
+    </p:Key>
+  </p:KeyPackage>
+  <p:KeyPackage>
+    <p:DeviceInfo><p:SerialNo>HW-0002</p:SerialNo><p:UserId>hanako</p:UserId></p:DeviceInfo>
+    <p:Key Id="2" Algorithm="http://www.ietf.org/keyprov/pskc#hotp">
+      <p:AlgorithmParameters><p:ResponseFormat Length="6" Encoding="DECIMAL"/></p:AlgorithmParameters>
+      <p:Data>
+        <p:Secret><p:PlainValue>QTIzNDU2Nzg5MDEyMzQ1Njc4OTA=</p:PlainValue></p:Secret>
+        <p:Counter><p:PlainValue>41</p:PlainValue></p:Counter>
+      </p:Data>
+    </p:Key>
+  </p:KeyPackage>
+</p:KeyContainer>
+`
+	rows, err := readAll(text, ReadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(s string) int64 {
+		u, err := time.Parse(time.RFC3339, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u.Unix()
+	}
+	want := []Row{
+		{Line: 13, Name: "ABHT00000017", User: "jsmith", Seed: Seed("12345678901234567890"), StartText: "2026-01-01T00:00:00Z", ExpiryText: "2030-12-31",
+			Token: Token{Serial: "HW-0001", CredentialID: "ABHT00000017", Form: Hardware, Mode: TOTP, Hash: SHA256, Digits: 8, Period: 60, State: InStock,
+				Start: at("2026-01-01T00:00:00Z"), Expiry: at("2030-12-31T09:00:00+09:00"), Last: NoStep}},
+		{Line: 42, Name: "2", User: "hanako", Seed: Seed("A2345678901234567890"),
+			Token: Token{Serial: "HW-0002", Form: Hardware, Mode: HOTP, Hash: SHA1, Digits: 6, State: InStock, Last: 40}},
+	}
+	if diff := cmp.Diff(want, rows, cmp.Transformer("octets", func(s Seed) string { return string(s) })); diff != "" {
+		t.Error(diff)
+	}
+	// UTF-16, as some editors save it, and one octet at a time.
+	utf16 := append([]byte{0xff, 0xfe}, bytes.ReplaceAll([]byte(strings.ReplaceAll(text, `version="1.0"?>`, `version="1.0" encoding="UTF-16"?>`)), nil, []byte{0})[1:]...)
+	n := 0
+	if err := ReadTokens(iotest.OneByteReader(bytes.NewReader(utf16)), ReadOptions{}, func(Row) error { n++; return nil }); err != nil || n != 2 {
+		t.Errorf("UTF-16: %d rows, %v", n, err)
+	}
+}
+
+func TestPSKCWarnings(t *testing.T) {
+	k := totpKey("", plainValue(testSeed(1, 20)))
+	k.id, k.data, k.policy = "soft-1", "", "<ExpiryDate>2030-12-31T00:00:00</ExpiryDate>"
+	text := strings.Replace(container(k), `<ResponseFormat Length="6" Encoding="DECIMAL"/>`, "", 1)
+	rows, err := readAll(text, ReadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := rows[0]
+	for _, want := range []string{"read as 6", "read as 30 s", "the Id of the key stands for it", "<ExpiryDate>: the date comes with midnight and no zone; read as 00:00 Asia/Tokyo"} {
+		if !strings.Contains(strings.Join(r.Warnings, "\n"), want) {
+			t.Errorf("%q is missing in %q", want, r.Warnings)
+		}
+	}
+	if r.Token.Serial != "soft-1" || r.Token.Form != Software || r.Token.Expiry != 1924873200 {
+		t.Errorf("%+v", r.Token)
+	}
+}
+
+func TestPSKCFaults(t *testing.T) {
+	seed := plainValue(testSeed(1, 20))
+	good := totpKey("A1", seed)
+	with := func(change func(*pskcKey)) string {
+		k := totpKey("A2", plainValue(testSeed(2, 20)))
+		change(&k)
+		return container(good, k)
+	}
+	const key2 = `line 11, key "A2"`
+	bomb := `<?xml version="1.0"?><!DOCTYPE k [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]>` + "\n" + container(good)[len(`<?xml version="1.0" encoding="UTF-8"?>`):]
+	deep := strings.Repeat("<Extensions>", 5000) + strings.Repeat("</Extensions>", 5000)
+	for name, c := range map[string]struct{ text, want string }{
+		"draft":           {strings.ReplaceAll(container(good), pskcSpace, pskcSpace+":1.0"), "line 2, <KeyContainer>: it is in a draft of PSKC"},
+		"no namespace":    {strings.Replace(container(good), ` xmlns="`+pskcSpace+`"`, "", 1), "line 2, <KeyContainer>: want a KeyContainer in the namespace"},
+		"unbound prefix":  {strings.NewReplacer("<K", "<pskc:K", "</K", "</pskc:K").Replace(container(good)), "want a KeyContainer in the namespace"},
+		"other root":      {"<html><body>404</body></html>", "line 1, <html>: want a KeyContainer"},
+		"version":         {strings.Replace(container(good), `Version="1.0"`, `Version="2.0"`, 1), `version "2.0"`},
+		"empty container": {container(), "the file holds no token"},
+		"only a prologue": {`<?xml version="1.0"?>`, "holds no KeyContainer"},
+		"entity bomb":     {bomb, "it declares a document type or entities"},
+		"own entity":      {strings.Replace(container(good), "Maker", "&bomb;", 1), "line 4: it uses an entity of its own"},
+		"Latin-1":         {strings.Replace(container(good), "UTF-8", "ISO-8859-1", 1), `its encoding is "ISO-8859-1": want UTF-8`},
+		"crossed tags":    {strings.Replace(container(good), "</Data></Key>", "</Key></Data>", 1), "line 7: it is not well-formed XML"},
+		"second root":     {container(good) + container(good), "line 11: something stands after the end"},
+		"long text":       {container("<KeyPackage><DeviceInfo><SerialNo>" + strings.Repeat("x", maxPackage) + "</SerialNo></DeviceInfo></KeyPackage>"), "one element has more than 262144 octets"},
+		"long comment":    {container("<!--" + strings.Repeat("x", maxPackage) + "-->"), "one element has more than 262144 octets"},
+		"deep":            {with(func(k *pskcKey) { k.key = deep }), "elements stand within each other more than 16 deep"},
+		"unknown element": {container("<Keys/>", good), "line 3, <Keys>: RFC 6030 knows no such element"},
+		"small letters":   {strings.ReplaceAll(container(good), "Secret>", "secret>"), "<secret>: RFC 6030 knows no such element in <Data>"},
+		"no key":          {container("<KeyPackage><DeviceInfo/></KeyPackage>", good), "line 3, <KeyPackage>: it holds no Key"},
+		"two secrets":     {with(func(k *pskcKey) { k.data = "<Secret>" + seed + "</Secret>" }), "<Secret>: it stands there twice"},
+		"two values":      {with(func(k *pskcKey) { k.secret = "<EncryptedValue/>" + k.secret }), "a plain and an encrypted secret"},
+		"no value":        {with(func(k *pskcKey) { k.secret = "" }), "<Secret>: it has no value"},
+		"no data":         {strings.ReplaceAll(with(func(*pskcKey) {}), "Data>", "Extensions>"), "it has no Data"},
+		"short secret":    {with(func(k *pskcKey) { k.secret = plainValue([]byte("1234")) }), `line 13, key "A2", <Secret>: the secret has 4 octets: want 16 to 128`},
+		"not base64":      {with(func(k *pskcKey) { k.secret = "<PlainValue>" + hex20 + "!</PlainValue>" }), `<PlainValue>: it is not base64`},
+		"algorithm":       {with(func(k *pskcKey) { k.algorithm = pskcSpace + ":pin" }), key2 + `, <Key>: the algorithm "pin" is not taken`},
+		"OCRA":            {with(func(k *pskcKey) { k.algorithm = pskcSpace + ":ocra" }), `the algorithm "ocra" is not taken`},
+		"no algorithm":    {with(func(k *pskcKey) { k.algorithm = "" }), "a method without a name is not taken"},
+		"suite":           {with(func(k *pskcKey) { k.suite = "HMAC-MD5" }), `<Suite>: "HMAC-MD5": want SHA1`},
+		"digits":          {with(func(k *pskcKey) { k.digits = "40" }), `<ResponseFormat>: Length "40": want a number from 6 to 8`},
+		"hexadecimal":     {strings.Replace(with(func(*pskcKey) {}), "DECIMAL", "HEXADECIMAL", 1), `Encoding "HEXADECIMAL": only codes of digits`},
+		"check digit":     {strings.Replace(with(func(*pskcKey) {}), `Encoding=`, `CheckDigits="true" Encoding=`, 1), "codes with a check digit"},
+		"interval":        {with(func(k *pskcKey) { k.data = strings.Replace(interval30, "30", "3600", 1) }), `<TimeInterval>: "3600": want a number from 10 to 120`},
+		"counter":         {with(func(k *pskcKey) { k.algorithm, k.data = urnHOTP, "<Counter><PlainValue>-1</PlainValue></Counter>" }), `<Counter>: "-1"`},
+		"hidden counter":  {with(func(k *pskcKey) { k.algorithm, k.data = urnHOTP, "<Counter><EncryptedValue/></Counter>" }), `<Counter>: want a PlainValue`},
+		"ambiguous date":  {with(func(k *pskcKey) { k.policy = "<ExpiryDate>01/02/25</ExpiryDate>" }), `line 13, key "A2", <ExpiryDate>: "01/02/25" may be 2025-01-02 or 2025-02-01 or 2001-02-25`},
+		"start > expiry": {with(func(k *pskcKey) {
+			k.policy = "<StartDate>2031-01-01T00:00:00Z</StartDate><ExpiryDate>2030-01-01T00:00:00Z</ExpiryDate>"
+		}), "is not after start"},
+		"usage":         {with(func(k *pskcKey) { k.policy = "<KeyUsage>Encrypt</KeyUsage>" }), `the key is for "Encrypt"`},
+		"PIN appended":  {with(func(k *pskcKey) { k.policy = `<PINPolicy PINUsageMode="Append"/>` }), `PINUsageMode "Append"`},
+		"transactions":  {with(func(k *pskcKey) { k.policy = "<NumberOfTransactions>9</NumberOfTransactions>" }), "<NumberOfTransactions>: this policy is not kept here"},
+		"other policy":  {with(func(k *pskcKey) { k.policy = `<x:Days xmlns:x="urn:x"/>` }), "<Days>: this policy is not kept here"},
+		"two users":     {with(func(k *pskcKey) { k.key, k.device = "<UserId>a</UserId>", "<UserId>b</UserId>" }), "key and device name two users"},
+		"user":          {with(func(k *pskcKey) { k.key = "<UserId>" + strings.Repeat("u", 254) + "</UserId>" }), "<UserId>: want at most 253 octets"},
+		"nobody's":      {with(func(k *pskcKey) { k.id, k.serial = "", "" }), "it has neither serial nor user"},
+		"serial twice":  {with(func(k *pskcKey) { k.serial = "a1" }), key2 + ", column serial: line 5 has the same one"},
+		"secret twice":  {with(func(k *pskcKey) { k.secret = seed }), key2 + ": line 5 has the same secret"},
+		"long serial":   {with(func(k *pskcKey) { k.serial = strings.Repeat("9", 65) }), "serial and credential ID have at most 64 octets"},
+		"encrypted, no": {with(func(k *pskcKey) { k.secret = "<EncryptedValue/>" }), "the secrets are encrypted under a pre-shared key and none was given"},
+	} {
+		rows, err := readAll(c.text, ReadOptions{})
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v: want %q", name, err, c.want)
+			continue
+		}
+		if len(err.Error()) > 2000 || strings.Contains(err.Error(), seed[12:30]) {
+			t.Errorf("%s: the error is %d octets long or shows the secret", name, len(err.Error()))
+		}
+		if len(rows) > 1 {
+			t.Errorf("%s: %d rows were handed out", name, len(rows))
+		}
+	}
+}
+
+// A file of which any part was changed, or that is opened with something else, gives no token at all.
+func TestPSKCEncryptedFaults(t *testing.T) {
+	s := newSealer()
+	first, second := totpKey("A1", s.secret(testSeed(1, 20))), totpKey("A2", s.secret(testSeed(2, 20)))
+	text := container(s.head(preShared), first, second)
+	key := ReadOptions{Key: s.key}
+	flip := func(s, after string) string { // changes the first base64 letter behind a place
+		at := strings.Index(s, after) + len(after)
+		for s[at] == ' ' || s[at] == '\n' {
+			at++
+		}
+		b := []byte(s)
+		if b[at] == 'A' {
+			b[at] = 'B'
+		} else {
+			b[at] = 'A'
+		}
+		return string(b)
+	}
+	wrong := bytes.Clone(s.key)
+	wrong[3] ^= 1
+	password := "<DerivedKey><KeyDerivationMethod Algorithm=\"" + pbkdf2Names[0] + "\"><PBKDF2-params><Salt><Specified>c2FsdHNhbHQ=</Specified></Salt>" +
+		"<IterationCount>10</IterationCount><KeyLength>16</KeyLength></PBKDF2-params></KeyDerivationMethod><MasterKeyName>Kennwort</MasterKeyName></DerivedKey>"
+	protected := strings.Replace(text, preShared, password, 1)
+	for name, c := range map[string]struct {
+		text string
+		o    ReadOptions
+		want string
+	}{
+		"no key":           {text, ReadOptions{}, `<EncryptionKey>: the secrets are encrypted under a pre-shared key that the file calls "Carton 7" and none was given`},
+		"wrong key":        {text, ReadOptions{Key: wrong}, "the pre-shared key"},
+		"short key":        {text, ReadOptions{Key: s.key[:15]}, "its cipher takes a key of 16 octets, and the pre-shared key has 15"},
+		"no password":      {protected, key, `encrypted under a password that the file calls "Kennwort" and none was given`},
+		"wrong password":   {protected, ReadOptions{Password: []byte("x")}, "the password"},
+		"rounds":           {strings.Replace(protected, ">10<", ">10000001<", 1), ReadOptions{Password: []byte("x")}, "want an IterationCount from 1 to 10000000"},
+		"no rounds":        {strings.Replace(protected, ">10<", ">0<", 1), ReadOptions{Password: []byte("x")}, "want an IterationCount"},
+		"key length":       {strings.Replace(protected, "<KeyLength>16", "<KeyLength>99999999", 1), ReadOptions{Password: []byte("x")}, "want a KeyLength of 16, 24 or 32"},
+		"no salt":          {strings.Replace(protected, "c2FsdHNhbHQ=", "", 1), ReadOptions{Password: []byte("x")}, "want a Salt"},
+		"no salt element":  {strings.ReplaceAll(protected, "Specified>", "Other>"), ReadOptions{Password: []byte("x")}, "want a Salt"},
+		"KDF":              {strings.Replace(protected, "#pbkdf2", "#scrypt", 1), ReadOptions{Password: []byte("x")}, `by "scrypt": only PBKDF2`},
+		"PRF":              {strings.Replace(protected, "</KeyLength>", `</KeyLength><PRF Algorithm="urn:md5"/>`, 1), ReadOptions{Password: []byte("x")}, `PRF "md5" is not taken`},
+		"certificate":      {strings.Replace(text, preShared, "<ds:X509Data/>", 1), key, "it holds X509Data: only files under"},
+		"3DES":             {strings.ReplaceAll(text, "aes128-cbc", "tripledes-cbc"), key, `the cipher "tripledes-cbc" is not taken`},
+		"MAC method":       {strings.Replace(text, "#hmac-sha1", "#hmac-md5", 1), key, `<MACMethod>: "hmac-md5" is not taken`},
+		"no MAC method":    {text[:strings.Index(text, "<MACMethod")] + text[strings.Index(text, "</MACMethod>")+12:], key, "encrypted secrets and no MACMethod"},
+		"MAC key by name":  {strings.NewReplacer("<MACKey>", "<MACKeyReference>", "</MACKey>", "</MACKeyReference>").Replace(text), key, "it holds MACKeyReference: want MACKey"},
+		"no MAC":           {text[:strings.Index(text, "<ValueMAC>")] + text[strings.Index(text, "</ValueMAC>")+11:], key, "<EncryptedValue>: it has no ValueMAC"},
+		"first MAC":        {flip(text, "<ValueMAC>"), key, `key "A1", <ValueMAC>: the MAC is wrong: either the pre-shared key is not the one`},
+		"second MAC":       {text[:strings.LastIndex(text, "<Key ")] + flip(text[strings.LastIndex(text, "<Key "):], "<ValueMAC>"), key, `key "A2", <ValueMAC>: the MAC is wrong while others of the file are right`},
+		"first secret":     {flip(text, "<EncryptedValue><xenc:EncryptionMethod Algorithm=\""+s.cipher+"\"/><xenc:CipherData><xenc:CipherValue>"), key, `key "A1", <ValueMAC>: the MAC is wrong`},
+		"MACs exchanged":   {container(s.head(preShared), exchangeMACs(first, second)), key, "the MAC is wrong"},
+		"cut value":        {strings.Replace(text, "\n</xenc:CipherValue></xenc:CipherData></EncryptedValue>", "AAAA</xenc:CipherValue></xenc:CipherData></EncryptedValue>", 1), key, "<CipherValue>:"},
+		"no cipher value":  {strings.Replace(text, "<EncryptedValue>", "<EncryptedValue></EncryptedValue><EncryptedValue>", 1), key, "twice"},
+		"plain among them": {container(s.head(preShared), first, totpKey("A2", "<PlainValue>AAAA</PlainValue>")), key, "the secret has 3 octets"},
+	} {
+		rows, err := readAll(c.text, c.o)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v: want %q", name, err, c.want)
+		}
+		if len(rows) > 1 {
+			t.Errorf("%s: %d rows were handed out", name, len(rows))
+		}
+	}
+	// Cut anywhere, the file is refused, and says so at the place of the cut.
+	for cut := 1; cut < len(strings.TrimRight(text, "\n")); cut += 13 {
+		if _, err := readAll(text[:cut], key); err == nil || !strings.HasPrefix(err.Error(), "reading the ") {
+			t.Fatalf("cut after %d of %d octets: %v", cut, len(text), err)
+		}
+	}
+	lines := strings.SplitAfter(text, "\n")
+	_, err := readAll(strings.Join(lines[:len(lines)-4], ""), key)
+	if want := fmt.Sprintf("line %d: the file breaks off here", len(lines)-3); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("cut in the last key: %v: want %s", err, want)
+	}
+}
+
+func exchangeMACs(a, b pskcKey) string {
+	mac := func(s string) string { return s[strings.Index(s, "<ValueMAC>"):] }
+	a.secret, b.secret = strings.Replace(a.secret, mac(a.secret), mac(b.secret), 1), strings.Replace(b.secret, mac(b.secret), mac(a.secret), 1)
+	return fmt.Sprint(a, b)
+}
+
+// Told to go on, the reader gives the good keys of a file with a changed one, and never the changed one.
+func TestPSKCGoesOnAfterBadKeys(t *testing.T) {
+	s := newSealer()
+	bad := totpKey("A2", s.secret(testSeed(2, 20)))
+	bad.secret = strings.Replace(bad.secret, "<ValueMAC>", "<ValueMAC>AAAA", 1)
+	noKey := "<KeyPackage><DeviceInfo/></KeyPackage>\n"
+	text := container(s.head(preShared), totpKey("A1", s.secret(testSeed(1, 20))), bad, noKey, totpKey("A3", s.secret(testSeed(3, 20))))
+	var good, faults []string
+	err := ReadTokens(strings.NewReader(text), ReadOptions{Key: s.key, Bad: func(e *RowError) error { faults = append(faults, e.Place()); return nil }},
+		func(r Row) error { good = append(good, r.Token.Serial); return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"A1", "A3"}, good); diff != "" {
+		t.Error(diff)
+	}
+	if len(faults) != 2 || !strings.Contains(faults[0], `key "A2", <ValueMAC>`) || !strings.Contains(faults[1], "<KeyPackage>") {
+		t.Errorf("faults: %q", faults)
+	}
+	// What spoils the whole file is no bad row.
+	err = ReadTokens(strings.NewReader(text), ReadOptions{Bad: func(*RowError) error { t.Error("Bad was called"); return nil }}, func(Row) error { return nil })
+	if err == nil || !strings.Contains(err.Error(), "none was given") {
+		t.Errorf("without the key: %v", err)
+	}
+}
+
+func TestPSKCLongFile(t *testing.T) {
+	const keys = 20_000
+	rest := keys
+	chunk := func() string {
+		if rest == 0 {
+			return ""
+		}
+		rest--
+		if rest == 0 {
+			return "</KeyContainer>"
+		}
+		return totpKey("S"+strconv.Itoa(rest), plainValue(testSeed(rest, 20))).String()
+	}
+	n, start := 0, time.Now()
+	head := strings.TrimSuffix(container(), "</KeyContainer>\n")
+	if err := ReadTokens(io.MultiReader(strings.NewReader(head), &chunks{next: chunk}), ReadOptions{}, func(Row) error { n++; return nil }); err != nil || n != keys-1 {
+		t.Fatalf("%d keys, %v", n, err)
+	}
+	t.Logf("%d keys in %v", n, time.Since(start).Round(time.Millisecond))
+}
+
+// chunks is a file that is made while it is read.
+type chunks struct {
+	next func() string
+	rest string
+}
+
+func (c *chunks) Read(p []byte) (int, error) {
+	if c.rest == "" {
+		c.rest = c.next()
+	}
+	if c.rest == "" {
+		return 0, io.EOF
+	}
+	n := copy(p, c.rest)
+	c.rest = c.rest[n:]
+	return n, nil
+}
+
+func TestPSKCWipesSecrets(t *testing.T) {
+	s := newSealer()
+	seed := testSeed(1, 20)
+	p := newPSKCReader(bufio.NewReader(strings.NewReader(container(s.head(preShared), totpKey("A1", plainValue(seed)), totpKey("A2", s.secret(seed))))),
+		&ReadOptions{Key: s.key})
+	var texts [][]byte
+	for {
+		row, err := p.next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts = append(texts, row.Seed, p.pack.child("Key", "Data", "Secret", "PlainValue").octetsOfText())
+		clear(row.Seed) // as ReadTokens does
+	}
+	texts = append(texts, p.crypt.macKey)
+	p.close()
+	for i, text := range texts {
+		if !bytes.Equal(text, make([]byte, len(text))) {
+			t.Errorf("text %d was not wiped: %q", i, text)
+		}
+	}
+}
+
+func (e *element) octetsOfText() []byte {
+	if e == nil {
+		return nil
+	}
+	return e.text
+}
+
+func TestParseTransportKey(t *testing.T) {
+	want := fromHex("7a0c41d2e6539b88f01522c3d4996e1b")
+	for _, text := range []string{"7a0c41d2e6539b88f01522c3d4996e1b", "7A:0C:41:D2:E6:53:9B:88:F0:15:22:C3:D4:99:6E:1B", "7a0c41d2 e6539b88 f01522c3 d4996e1b\n",
+		base64.StdEncoding.EncodeToString(want)} {
+		if key, err := ParseTransportKey([]byte(text)); err != nil || !bytes.Equal(key, want) {
+			t.Errorf("%s: %x, %v", text, key, err)
+		}
+	}
+	for _, text := range []string{"", "7a0c", "7a0c41d2e6539b88f01522c3d4996e1", "the key of carton 7", base64.StdEncoding.EncodeToString(want[:15])} {
+		if key, err := ParseTransportKey([]byte(text)); err == nil || strings.Contains(err.Error(), "7a0c") {
+			t.Errorf("%q: %x, %v", text, key, err)
+		}
+	}
+}
+
+// Codes from outside: oathtool computes them from what was read. pskctool, which opens nothing that is encrypted, finds the
+// same in the plain file.
+func TestPSKCAgainstOtherPrograms(t *testing.T) {
+	oathtool, pskctool := testenv.Need(t, "oathtool"), testenv.Need(t, "pskctool")
+	s := newSealer()
+	file := func(head string, seal func([]byte) string) string {
+		long := totpKey("B2", seal(testSeed(2, 32)))
+		long.suite, long.digits = "HMAC-SHA256", "8"
+		event := pskcKey{id: "B3", serial: "B3", algorithm: urnHOTP, digits: "6", secret: seal(testSeed(3, 20)), data: "<Counter><PlainValue>5</PlainValue></Counter>"}
+		return container(head, totpKey("B1", seal(testSeed(1, 20))), long, event)
+	}
+	plain := file("", plainValue)
+	rows, err := readAll(file(s.head(preShared), s.secret), ReadOptions{Key: s.key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	same, err := readAll(plain, ReadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(t.TempDir(), "seeds.xml")
+	if err := os.WriteFile(name, []byte(plain), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	listed, err := exec.Command(pskctool, "--info", name).CombinedOutput()
+	if err != nil {
+		t.Fatalf("pskctool: %v\n%s", err, listed)
+	}
+	for i, r := range rows {
+		if !bytes.Equal(r.Seed, same[i].Seed) || !strings.Contains(string(listed), base64.StdEncoding.EncodeToString(r.Seed)) {
+			t.Errorf("pskctool or the plain file has another secret of %s:\n%s", r.Token.Serial, listed)
+		}
+		args, step := []string{"--hotp", "--counter=5"}, int64(5)
+		if r.Token.Mode == TOTP {
+			args, step = []string{"--totp=" + r.Token.Hash.String(), "--now=2026-11-22 09:00:00 UTC"}, 1795338000/30
+		}
+		out, err := exec.Command(oathtool, append(args, "--digits="+strconv.Itoa(int(r.Token.Digits)), hex.EncodeToString(r.Seed))...).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if code := r.Token.Code(r.Seed, step); code != strings.TrimSpace(string(out)) {
+			t.Errorf("%s: code %s, oathtool says %s", r.Token.Serial, code, out)
+		}
+	}
+}
+
+func FuzzPSKC(f *testing.F) {
+	s := newSealer()
+	key := s.key
+	f.Add(container(totpKey("A1", plainValue(testSeed(1, 20)))))
+	f.Add(container(s.head(preShared), totpKey("A1", s.secret(testSeed(1, 20))), totpKey("A2", plainValue(testSeed(2, 20)))))
+	f.Add(`<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>`)
+	f.Fuzz(func(t *testing.T, text string) {
+		if strings.Contains(text, "IterationCount") {
+			return // rounds cost time, by intent
+		}
+		checkRows(t, strings.NewReader(text), ReadOptions{Format: PSKC, Key: key})
+	})
 }
