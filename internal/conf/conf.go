@@ -12,7 +12,8 @@
 //
 // Fields whose type has Reveal() []byte are secrets: their values appear in no message. Each secret `key` can also be
 // given as `key_file`, the name of a file that holds it; nobody but its owner and group may read such a file, nor a
-// configuration file that holds secrets itself.
+// configuration file that holds secrets itself. The names of files, those of secrets and all others under a key `file`
+// or `…_file`, may begin with ${CREDENTIALS_DIRECTORY}/, the folder in which systemd hands a service its credentials.
 package conf
 
 import (
@@ -24,6 +25,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -37,6 +39,8 @@ const maxFile = 4 << 20
 type Doc struct {
 	files  []string
 	places map[string]Place
+	held   map[string]string // secrets by key: the file that each was read from
+	creds  string            // $CREDENTIALS_DIRECTORY
 	faults Faults
 	lines  []string // of the file being read
 	file   string
@@ -48,7 +52,12 @@ type Doc struct {
 // variables SEKISHO__SECTION__KEY of environ (as os.Environ gives it) into the struct that into points to, which holds
 // the defaults. Faults are kept in the Doc; see [Doc.Err].
 func Load(into any, path string, environ []string) *Doc {
-	d := &Doc{places: map[string]Place{}}
+	d := newDoc()
+	for _, kv := range environ {
+		if dir, ok := strings.CutPrefix(kv, "CREDENTIALS_DIRECTORY="); ok {
+			d.creds = dir
+		}
+	}
 	root := reflect.ValueOf(into).Elem()
 	d.load(root, path)
 	extra, err := filepath.Glob(filepath.Join(filepath.Dir(path), "conf.d", "*.yaml"))
@@ -65,10 +74,12 @@ func Load(into any, path string, environ []string) *Doc {
 
 // Parse reads one text as if it were the file called name, without conf.d and environment.
 func Parse(into any, name string, text []byte) *Doc {
-	d := &Doc{places: map[string]Place{}}
+	d := newDoc()
 	d.parse(reflect.ValueOf(into).Elem(), name, text)
 	return d
 }
+
+func newDoc() *Doc { return &Doc{places: map[string]Place{}, held: map[string]string{}} }
 
 // Err gives every fault found so far, or nil.
 func (d *Doc) Err() error {
@@ -211,7 +222,8 @@ func (d *Doc) node(n ast.Node) Place {
 }
 
 func readFile(path string) ([]byte, fs.FileMode, error) {
-	f, err := os.Open(path)
+	// Without O_NONBLOCK a named pipe would hold the reader until somebody writes to it.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, 0, err
 	}

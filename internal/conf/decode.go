@@ -231,9 +231,33 @@ func (d *Doc) scalar(n ast.Node, v reflect.Value, path string) {
 		d.add(at, path, "this is "+kind(n)+", not one value", "write the value behind the colon")
 		return
 	}
+	if isFileKey(path) {
+		if text, ok = d.fileName(at, path, text); !ok {
+			return
+		}
+	}
 	if problem, advice := setText(v, text); problem != "" {
 		d.add(at, path, problem, advice)
 	}
+}
+
+// isFileKey tells whether the value of a key is the name of a file to be read.
+func isFileKey(path string) bool {
+	key := path[strings.LastIndexByte(path, '.')+1:]
+	return key == "file" || strings.HasSuffix(key, "_file")
+}
+
+// fileName puts the folder of the service's credentials into the name of a file.
+func (d *Doc) fileName(at Place, path, name string) (string, bool) {
+	rest, ok := strings.CutPrefix(name, "${CREDENTIALS_DIRECTORY}")
+	switch {
+	case !ok:
+		return name, true
+	case d.creds == "":
+		d.add(at, path, "CREDENTIALS_DIRECTORY is not set", "let systemd start the service with LoadCredential=, or set it to a folder that holds the same files")
+		return name, false
+	}
+	return d.creds + rest, true
 }
 
 // setText sets a plain value from its text, or says what is wrong with it and what would be right.
@@ -305,6 +329,11 @@ func (d *Doc) secretFile(at Place, n ast.Node, v reflect.Value, path string) {
 }
 
 func (d *Doc) readSecret(at Place, name string, v reflect.Value, path string) {
+	name, ok := d.fileName(at, path, name)
+	if !ok {
+		return
+	}
+	d.held[strings.TrimSuffix(path, "_file")] = name
 	text, mode, err := readFile(name)
 	if err != nil {
 		d.add(at, path, name+": "+cause(err), "check the path and who may read it")

@@ -75,6 +75,12 @@ func (d *Doc) environment(root reflect.Value, environ []string) {
 func (d *Doc) setEnvironment(at Place, v reflect.Value, path, text string) {
 	switch {
 	case isPlain(v.Type()):
+		if isFileKey(path) {
+			var ok bool
+			if text, ok = d.fileName(at, path, text); !ok {
+				return
+			}
+		}
 		if problem, advice := setText(v, text); problem != "" {
 			d.add(at, path, problem, advice)
 		}

@@ -25,12 +25,29 @@ type Fault struct {
 	Advice  string // what to do about it; may be empty
 }
 
+// String gives "file:line", or what else the place is.
+func (p Place) String() string {
+	if p.Line == 0 {
+		return p.File
+	}
+	return fmt.Sprintf("%s:%d", p.File, p.Line)
+}
+
 // String gives "file:line:column: key: problem; advice", and under it the line with a caret.
 func (f Fault) String() string {
+	s := f.Sentence()
+	if f.text != "" {
+		s += fmt.Sprintf("\n%6d | %s\n       | %s^", f.Line, f.text, strings.Repeat(" ", max(0, f.Column-1)))
+	}
+	return s
+}
+
+// Sentence gives the first line of String, for a log.
+func (f Fault) Sentence() string {
 	var b strings.Builder
-	b.WriteString(f.File)
+	b.WriteString(f.Place.String())
 	if f.Line > 0 {
-		fmt.Fprintf(&b, ":%d:%d", f.Line, f.Column)
+		fmt.Fprintf(&b, ":%d", f.Column)
 	}
 	b.WriteString(": ")
 	if f.Key != "" {
@@ -39,9 +56,6 @@ func (f Fault) String() string {
 	b.WriteString(f.Problem)
 	if f.Advice != "" {
 		b.WriteString("; " + f.Advice)
-	}
-	if f.text != "" {
-		fmt.Fprintf(&b, "\n%6d | %s\n       | %s^", f.Line, f.text, strings.Repeat(" ", max(0, f.Column-1)))
 	}
 	return b.String()
 }
