@@ -109,6 +109,10 @@ func (d *dialer) dial(ctx context.Context) (*conn, error) {
 
 // dialServer connects to one server.
 func (d *dialer) dialServer(ctx context.Context, number int) (*conn, error) {
+	return d.connect(ctx, number, d.servers[number].tls)
+}
+
+func (d *dialer) connect(ctx context.Context, number int, secrecy *tls.Config) (*conn, error) {
 	s := d.servers[number]
 	ctx, cancel := context.WithTimeout(ctx, d.ConnectTimeout)
 	defer cancel()
@@ -121,16 +125,16 @@ func (d *dialer) dialServer(ctx context.Context, number int) (*conn, error) {
 	if !s.atOnce {
 		c.Conn = ldap.NewConn(c.wire, false)
 		c.Start()
-		if s.tls == nil {
+		if secrecy == nil {
 			return c, nil
 		}
-		if err := c.within(ctx, func() error { return c.StartTLS(s.tls) }); err != nil {
+		if err := c.within(ctx, func() error { return c.StartTLS(secrecy) }); err != nil {
 			c.drop()
 			return nil, fmt.Errorf("StartTLS: %w", err)
 		}
 		return c, nil
 	}
-	secure := tls.Client(c.wire, s.tls)
+	secure := tls.Client(c.wire, secrecy)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		_ = raw.Close()
 		return nil, fmt.Errorf("TLS with %s: %w", s.url, err)

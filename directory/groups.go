@@ -41,10 +41,8 @@ func (f Found) String() string {
 		return "by the in-chain rule"
 	case FoundToken:
 		return "in tokenGroups"
-	case 1:
-		return "has the user for a member"
 	}
-	return fmt.Sprintf("over %d levels of groups", int(f))
+	return fmt.Sprintf("by members, level %d", int(f))
 }
 
 // groupSet is the groups found so far, by [FoldGroup].

@@ -23,7 +23,7 @@ import (
 )
 
 func (a *app) testCommand() *cobra.Command {
-	return group("test", "Try the service from outside", a.testRadius())
+	return group("test", "Try the service and what it stands on", a.testRadius(), a.testLDAP())
 }
 
 func (a *app) testRadius() *cobra.Command {

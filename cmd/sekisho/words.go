@@ -26,4 +26,6 @@ const (
 	wordNoLogins  = "There are no such logins."
 	wordAdopted   = "The present database is adopted: %s. Start the service, then for each suspended token of\n" +
 		"'sekisho token list': token revoke TOKEN, token assign TOKEN USER --pending, token confirm TOKEN CODE with its next code."
+	wordCASaved = "  The certificate of %s is in %s. Its SHA-256 is %s; compare it with what its administrator\n" +
+		"  tells you before you name the file as ca_file.\n"
 )
