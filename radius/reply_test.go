@@ -2,12 +2,20 @@ package radius
 
 import (
 	"bytes"
+	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
 	layeh "layeh.com/radius"
 	"layeh.com/radius/rfc2865"
+	"layeh.com/radius/rfc2868"
+	"layeh.com/radius/rfc3162"
+	"layeh.com/radius/rfc6911"
+	"layeh.com/radius/vendors/microsoft"
+	"layeh.com/radius/vendors/mikrotik"
 
 	"sekisho/authn"
 	"sekisho/radius/dictionary"
@@ -186,5 +194,142 @@ func FuzzReplyMessage(f *testing.F) {
 		if !strings.HasPrefix(text, got) || len(text) <= maxMessage && got != text {
 			t.Fatalf("%q became %q", text, got)
 		}
+	})
+}
+
+// TestRepliesAgainstLayeh compares encoded attributes with those of a library that was generated from other dictionaries.
+func TestRepliesAgainstLayeh(t *testing.T) {
+	p := layeh.New(layeh.CodeAccessAccept, []byte("x"))
+	ip := net.IPv4(10, 0, 0, 53)
+	must(rfc2865.Class_SetString(p, "OU=staff;"))
+	must(rfc2865.FramedProtocol_Set(p, rfc2865.FramedProtocol_Value_PPP))
+	must(rfc2865.FramedIPNetmask_Set(p, net.IPv4(255, 255, 255, 0)))
+	must(rfc2868.TunnelType_Set(p, 1, rfc2868.TunnelType_Value_L2TP))
+	must(rfc2868.TunnelPrivateGroupID_SetString(p, 1, "7"))
+	must(rfc3162.FramedInterfaceID_Set(p, net.HardwareAddr{0, 1, 0, 2, 0, 3, 0, 4}))
+	must(rfc6911.DNSServerIPv6Address_Set(p, net.ParseIP("2001:db8::53")))
+	must(microsoft.MSPrimaryDNSServer_Set(p, ip))
+	must(microsoft.MSSecondaryNBNSServer_Set(p, ip))
+	must(mikrotik.MikrotikRateLimit_SetString(p, "5M/10M"))
+	must(mikrotik.MikrotikAddressList_SetString(p, "vpn-sales"))
+	must(mikrotik.MikrotikTotalLimitGigawords_Set(p, 3))
+	want, err := p.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := CompileReply(dictionary.New(), []authn.Attribute{
+		{Name: "Class", Value: "OU=staff;"}, {Name: "Framed-Protocol", Value: "PPP"}, {Name: "Framed-IP-Netmask", Value: "255.255.255.0"},
+		{Name: "Tunnel-Type:1", Value: "L2TP"}, {Name: "Tunnel-Private-Group-Id:1", Value: "7"}, {Name: "Framed-Interface-Id", Value: "1:2:3:4"},
+		{Name: "DNS-Server-IPv6-Address", Value: "2001:db8::53"}, {Name: "MS-Primary-DNS-Server", Value: "10.0.0.53"},
+		{Name: "MS-Secondary-NBNS-Server", Value: "10.0.0.53"}, {Name: "Mikrotik-Rate-Limit", Value: "5M/10M"},
+		{Name: "Mikrotik-Address-List", Value: "vpn-sales"}, {Name: "Mikrotik-Total-Limit-Gigawords", Value: "3"},
+	})
+	if err != nil || !bytes.Equal(got, want[headerLen:]) {
+		t.Errorf("ours % x (%v), theirs % x", got, err, want[headerLen:])
+	}
+}
+
+// TestBanner: one text becomes the two attributes of an ASA, cut between two characters.
+func TestBanner(t *testing.T) {
+	for text, parts := range map[string]int{
+		"short": 1, strings.Repeat("a", 247): 1, strings.Repeat("a", 248): 2, strings.Repeat("a", 494): 2,
+		strings.Repeat("番", 82): 1, strings.Repeat("番", 164): 2, strings.Repeat("番", 165): 0, strings.Repeat("a", 495): 0,
+	} {
+		b, err := CompileReply(dictionary.New(), []authn.Attribute{{Name: "ASA-Banner", Value: text}})
+		var got string
+		n := 0
+		for rest := b; len(rest) > 0; rest = rest[rest[1]:] {
+			part := string(rest[8:rest[1]])
+			if number := []byte{15, 36}[n]; rest[6] != number || !utf8.ValidString(part) {
+				t.Errorf("%.10s: part %d is attribute %d, %.10q", text, n, rest[6], part)
+			}
+			got += part
+			n++
+		}
+		if n != parts || (err == nil) != (parts > 0) || err == nil && got != text {
+			t.Errorf("%.10s, %d octets: %d parts, %v", text, len(text), n, err)
+		}
+	}
+}
+
+// TestOnlyWhatTheGatewayTakes: a vendor's attributes go to gateways of a profile that takes them, a site's own to all.
+func TestOnlyWhatTheGatewayTakes(t *testing.T) {
+	own := filepath.Join(t.TempDir(), "dictionary.acme")
+	if err := os.WriteFile(own, []byte("VENDOR Acme 99999\nBEGIN-VENDOR Acme\nATTRIBUTE Acme-Role 1 string\nEND-VENDOR Acme\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d, err := Config{Dictionaries: []string{own}}.Dictionary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := []authn.Attribute{{Name: "Class", Value: "a"}, {Name: "Service-Type", Value: "Login-User"}, {Name: "ASA-Group-Policy", Value: "a"},
+		{Name: "Fortinet-Group-Name", Value: "a"}, {Name: "Acme-Role", Value: "a"}, {Name: "MS-Primary-DNS-Server", Value: "10.0.0.53"},
+		{Name: "Service-Type", Value: "Framed-User"}}
+	for profile, want := range map[string]string{
+		"generic":   "Class Service-Type ASA-Group-Policy Fortinet-Group-Name Acme-Role MS-Primary-DNS-Server Service-Type=2",
+		"asa":       "Class Service-Type ASA-Group-Policy Acme-Role MS-Primary-DNS-Server Service-Type=2",
+		"fortigate": "Class Service-Type Fortinet-Group-Name Acme-Role Service-Type=2",
+		"ocserv":    "Class Acme-Role MS-Primary-DNS-Server Service-Type=2",
+	} {
+		info := ClientInfo{Profile: profile}
+		var sent []string
+		for i, a := range list {
+			b, err := CompileReply(d, []authn.Attribute{a})
+			if err != nil {
+				t.Fatal(err)
+			}
+			out := appendReply(nil, b, profiles[profile].taken())
+			if info.LeavesOut(d, a) != (len(out) == 0) {
+				t.Errorf("%s %s: LeavesOut and the wire disagree", profile, a.Name)
+			}
+			if len(out) > 0 && i == len(list)-1 {
+				a.Name += "=2"
+			}
+			if len(out) > 0 {
+				sent = append(sent, a.Name)
+			}
+		}
+		if got := strings.Join(sent, " "); got != want {
+			t.Errorf("%s gets %s, want %s", profile, got, want)
+		}
+	}
+	if !(ClientInfo{Profile: "fortigate"}).LeavesOut(d, authn.Attribute{Name: "ASA-Group-Policy", Value: "${user}"}) {
+		t.Error("a value of the user hides the vendor")
+	}
+	for name, p := range profiles {
+		for _, v := range p.vendors {
+			if _, ok := dictionary.BuiltInVendor(v); !ok {
+				t.Errorf("profile %s: vendor %q is in no dictionary", name, v)
+			}
+		}
+	}
+}
+
+// FuzzCompileReply: any name and value give a fault or attributes that layeh's package can read, within every bound.
+func FuzzCompileReply(f *testing.F) {
+	for _, a := range dictionary.New().All() {
+		f.Add(a.Name, "1")
+	}
+	f.Add("ASA-Banner", strings.Repeat("番", 100))
+	f.Add("Tunnel-Type:1", "VLAN")
+	f.Add("Class", "0x00")
+	f.Add("Framed-Interface-Id", "1:2:3:4%a")
+	d := dictionary.New()
+	f.Fuzz(func(t *testing.T, name, value string) {
+		b, err := CompileReply(d, []authn.Attribute{{Name: name, Value: value}})
+		if err != nil {
+			if b != nil {
+				t.Fatal("a fault with attributes")
+			}
+			return
+		}
+		attrs, err := layeh.ParseAttributes(b)
+		if err != nil || len(attrs) == 0 || len(attrs) > 2 || len(b) > maxReply {
+			t.Fatalf("%s=%q: % x, %v", name, value, b, err)
+		}
+		if known, err := ReplyName(d, name); err != nil || !strings.EqualFold(known, name) && !strings.Contains(name, ":") {
+			t.Fatalf("%q is called %q (%v)", name, known, err)
+		}
+		appendReply(nil, b, profiles["ocserv"].taken())
 	})
 }
