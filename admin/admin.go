@@ -17,6 +17,7 @@
 //	POST /api/v1/clients/{client}/release-ma  let a gateway go without Message-Authenticator again
 //	POST /api/v1/clock/accept               the clock is right as it stands
 //	GET  /api/v1/explain                    what would a login be answered? ?user= &client= &station=
+//	POST /api/v1/config/reload              read the configuration again and go by it, all or nothing
 //	GET  /api/v1/logins                     events; ?user= &client= &reason= &since= &limit= &follow=
 //	GET  /api/openapi.json
 //
@@ -183,6 +184,7 @@ type Server struct {
 	Issuer      string                   // shown by apps beside a software token's codes
 	Forget      func(...authn.AccountID) // drops cached answers of accounts that an act changed (S13)
 	Health      func() Health
+	Reload      func(ctx context.Context, actor string) (Reloaded, error) // a BadConfig where the configuration has faults
 	Now         func() time.Time
 	Log         *slog.Logger
 	Former      *Server         // whose place this one takes: acts of both take turns

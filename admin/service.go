@@ -34,6 +34,7 @@ func (s *Server) serviceRoutes(api huma.API) {
 	huma.Get(api, "/api/v1/clients/{client}", s.showClient)
 	huma.Post(api, "/api/v1/clients/{client}/release-ma", s.releaseMA)
 	huma.Post(api, "/api/v1/clock/accept", s.acceptClock)
+	huma.Post(api, "/api/v1/config/reload", s.reloadConfig)
 }
 
 func (s *Server) showClient(_ context.Context, in *struct {

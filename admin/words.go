@@ -22,6 +22,10 @@ func wordNotOperator(p Peer) string {
 	return fmt.Sprintf("%s (uid %d) may not operate this service; root, the service's own user and those in admin.operators may.", p.Name, p.UID)
 }
 
+func wordBadConfig(n int) string {
+	return fmt.Sprintf("The configuration was not reloaded: it has %d fault(s). The former one goes on.", n)
+}
+
 func wordUnknownUser(name string) string {
 	return fmt.Sprintf("The directory knows no user %s; check the spelling.", quoted(name))
 }

@@ -41,6 +41,15 @@ type Config struct {
 	Admin       AdminConfig       `yaml:"admin"`
 	Metrics     MetricsConfig     `yaml:"metrics"`
 	Log         LogConfig         `yaml:"log"`
+
+	source source
+}
+
+// source is where a configuration came from.
+type source struct {
+	path    string
+	environ []string
+	values  []conf.Value // of every key, with its origin
 }
 
 // KeysConfig names the key that opens the store.
@@ -185,7 +194,17 @@ func loadConfig(path string, environ []string) (*Config, []string, error) {
 	if doc.Complete() {
 		warnings = c.check(doc)
 	}
-	return c, warnings, doc.Err()
+	err := doc.Err()
+	if err == nil {
+		c.source = source{path, environ, doc.Values(c.effective())}
+	}
+	return c, warnings, err
+}
+
+// effective is the configuration with the defaults of its sections filled in.
+func (c *Config) effective() *Config {
+	e := *c
+	return &e
 }
 
 func (c *Config) defaults() {

@@ -86,6 +86,9 @@ func TestShippedConfigHasEveryKey(t *testing.T) {
 		walked[v] = true
 		for i := range v.NumField() {
 			f := v.Field(i)
+			if !f.IsExported() {
+				continue
+			}
 			name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
 			if name == "" || name == "-" {
 				t.Errorf("%s.%s has no key", v, f.Name)

@@ -19,6 +19,7 @@ var allowed = map[string][]string{
 	"internal/testenv":    {},
 	"internal/freeradius": {"authn", "token"},
 	"internal/monitoring": {},
+	"internal/sdnotify":   {},
 	"directory":           {"authn", "token", "internal/conf"},
 	"radius":              {"authn", "token", "radius/dictionary"},
 	"storage":             {"authn", "token"},
@@ -30,7 +31,7 @@ var allowed = map[string][]string{
 	"radius/dictionary":     {},
 	"radius/dictionary/gen": {"radius/dictionary"},
 
-	"cmd/sekisho": {"token", "authn", "internal/conf", "internal/freeradius", "internal/monitoring", "directory", "radius", "radius/dictionary", "storage", "admin", "selfservice", "mail"},
+	"cmd/sekisho": {"token", "authn", "internal/conf", "internal/freeradius", "internal/monitoring", "internal/sdnotify", "directory", "radius", "radius/dictionary", "storage", "admin", "selfservice", "mail"},
 }
 
 // foreign says which modules of others must stay out of the middle: no network, database or wire format decides logins.

@@ -27,7 +27,7 @@ func TestMonitoring(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := &service{config: config, log: newLog(io.Discard, config.Log)}
-	if err := s.openParts(context.Background(), registry); err != nil {
+	if err := s.openStore(context.Background(), registry); err != nil {
 		t.Fatal(err)
 	}
 	defer func() {
@@ -35,7 +35,9 @@ func TestMonitoring(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	s.wire(registry)
+	if err := s.wire(registry); err != nil {
+		t.Fatal(err)
+	}
 	if err := s.radius.Listen(); err != nil {
 		t.Fatal(err)
 	}

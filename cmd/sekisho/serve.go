@@ -10,9 +10,12 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -23,6 +26,7 @@ import (
 
 	"sekisho/admin"
 	"sekisho/authn"
+	"sekisho/internal/sdnotify"
 	"sekisho/radius"
 	"sekisho/storage"
 	"sekisho/token"
@@ -32,11 +36,14 @@ func (a *app) serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "serve", Short: "Run the service until it is told to stop", Args: arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			hangups := make(chan os.Signal, 1)
+			signal.Notify(hangups, syscall.SIGHUP) // from the beginning, or one that comes early would end the program
+			defer signal.Stop(hangups)
 			config, warnings, err := loadConfig(a.configFile(), a.environ)
 			if err != nil {
 				return err
 			}
-			log := newLog(a.err, config.Log)
+			log, level := newLeveledLog(a.err, config.Log)
 			for _, w := range warnings {
 				log.Warn("the configuration has a weak spot", "warning", w)
 			}
@@ -45,6 +52,7 @@ func (a *app) serveCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			s.level, s.hangups, s.manager = level, hangups, sdnotify.New(a.environ, os.Getpid())
 			return s.run(cmd.Context())
 		},
 	}
@@ -65,29 +73,37 @@ func spareProcessors() {
 // service is the running whole. It is made by open, which opens and wires everything and then listens, and lives until
 // the context of run ends.
 type service struct {
-	config      *Config
-	log         *slog.Logger
-	db          *storage.DB
-	directories authn.Directories
-	replies     *authn.ReplyBook
-	login       *authn.Authenticator
-	clock       clock
-	radius      *radius.Server
-	admin       *http.Server
-	metrics     *http.Server
-	adminAt     net.Listener
-	metricsAt   net.Listener // nil: none configured
+	config    *Config // of the start: what stays for the life of the service
+	log       *slog.Logger
+	level     *slog.LevelVar     // of log; nil: it stays as it is
+	hangups   <-chan os.Signal   // each asks for a reload; nil: none come
+	manager   *sdnotify.Notifier // nil: none
+	db        *storage.DB
+	parts     atomic.Pointer[parts]
+	clock     clock
+	counters  *authn.Metrics
+	radius    *radius.Server
+	admin     *http.Server
+	metrics   *http.Server
+	adminAt   net.Listener
+	metricsAt net.Listener  // nil: none configured
+	stopping  chan struct{} // closed when run begins to end
+
+	reloading sync.Mutex // one reload at a time
+	retiring  retiring
 }
 
 // open opens what the service stands on, wires the parts together and listens on every door, so that whatever is wrong
 // shows before the first answer. After an error nothing stays open.
 func open(ctx context.Context, config *Config, log *slog.Logger) (*service, error) {
-	s := &service{config: config, log: log}
+	s := &service{config: config, log: log, stopping: make(chan struct{})}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	err := s.openParts(ctx, registry)
+	err := s.openStore(ctx, registry)
 	if err == nil {
-		s.wire(registry)
+		err = s.wire(registry)
+	}
+	if err == nil {
 		err = s.listen()
 	}
 	if err != nil {
@@ -96,7 +112,7 @@ func open(ctx context.Context, config *Config, log *slog.Logger) (*service, erro
 	return s, nil
 }
 
-func (s *service) openParts(ctx context.Context, registry prometheus.Registerer) error {
+func (s *service) openStore(ctx context.Context, registry prometheus.Registerer) error {
 	key, err := token.LoadOuterKey(s.config.Keys.File)
 	if err != nil {
 		return fmt.Errorf("opening the key of the store: %w", err)
@@ -115,34 +131,25 @@ func (s *service) openParts(ctx context.Context, registry prometheus.Registerer)
 		s.log.Error("the clock stands before the newest event; time-based codes wait for 'sekisho clock accept'", "behind", ahead.Round(time.Second))
 		s.clock.BeginDoubt()
 	}
-	if s.replies, err = s.config.replyBook(); err != nil {
-		return err
-	}
-	s.directories, err = s.config.openDirectories(s.db)
-	return err
+	return nil
 }
 
-func (s *service) wire(registry *prometheus.Registry) {
-	own, _, _ := s.config.own() // checked when it was loaded
-	s.login = &authn.Authenticator{
-		Directories: s.directories, Store: s.db, Keys: s.db.Keys(), Policies: s.config.policies(),
-		Replies: s.replies, Limits: s.config.limits(), Tell: s.config.tell(), Own: own,
-		Epoch: uint32(s.db.Epoch()), Clock: s.clock.Clock, Now: time.Now, Log: s.log, Metrics: authn.NewMetrics(registry),
-		Batches: true,
+func (s *service) wire(registry *prometheus.Registry) error {
+	s.counters = authn.NewMetrics(registry)
+	p, err := s.build(s.config, nil, false)
+	if err != nil {
+		return err
 	}
+	s.parts.Store(p)
 	s.radius = &radius.Server{
-		Config: s.config.Radius, Authenticator: s.login, Sessions: s.db, Ratchets: ratchets{s.db, s.log}, Log: s.log,
+		Config: s.config.Radius, Authenticator: p.login, Sessions: s.db, Ratchets: ratchets{s.db, s.log}, Log: s.log,
 		Registerer: registry, Healthy: func() bool { return s.db.Healthy() == nil }, Now: time.Now,
 	}
-	api := &admin.Server{
-		Store: adminStore{s.db}, Directories: s.directories, Keys: s.db.Keys(), Clients: gateways{s.config.Radius, s.db}, Policies: s.login.Policies, Clock: s.clock,
-		Explain:   explains(s.config.Radius, s.login),
-		Operators: admin.Operators{Names: s.config.Admin.Operators}, Issuer: s.config.Enroll.Issuer,
-		DateOnly: s.config.dateOnly(),
-		Forget:   s.radius.Forget, Health: s.health, Now: time.Now, Log: s.log,
-	}
-	s.admin = api.HTTPServer()
+	s.admin = p.api.HTTPServer()
+	p.handler = s.admin.Handler
+	s.admin.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.parts.Load().handler.ServeHTTP(w, r) })
 	s.metrics = &http.Server{Handler: s.metricsHandler(registry), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
+	return nil
 }
 
 func (s *service) listen() error {
@@ -170,18 +177,21 @@ func (s *service) run(ctx context.Context) error {
 	auth, acct := s.radius.Addresses()
 	s.log.Info("ready", "version", versionText(), "radius", auth, "accounting", acct, "admin", s.config.Admin.Socket,
 		"metrics", s.config.Metrics.Listen, "policies", len(s.config.Policies), "clients", len(s.config.Radius.Clients))
-	for _, p := range s.config.Policies {
-		if p.AcceptOneFactor != "" {
-			s.log.Warn("a code alone is enough here", "policy", p.Name, "reason", p.AcceptOneFactor)
-		}
-	}
+	s.warnOneFactor(s.config)
 	behind, stopBehind := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
-	background.Go(func() { s.login.Run(behind) })
+	background.Go(func() { s.parts.Load().login.Run(behind) }) // those that follow share its memory
 	background.Go(func() { s.watch(behind) })
+	background.Go(func() { s.watchdog(behind, s.manager.Watchdog()/2) })
 
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.radius.Serve(ctx) })
+	group.Go(func() error {
+		s.reloadOnHangup(ctx)
+		s.tell(s.manager.Stopping())
+		close(s.stopping)
+		return nil
+	})
 	serve := func(server *http.Server, at net.Listener) {
 		if at == nil {
 			return
@@ -198,13 +208,14 @@ func (s *service) run(ctx context.Context) error {
 			grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 			defer cancel()
 			if server.Shutdown(grace) != nil {
-				_ = server.Close() // a follower of logins never ends by itself
+				_ = server.Close()
 			}
 			return nil
 		})
 	}
 	serve(s.admin, s.adminAt)
 	serve(s.metrics, s.metricsAt)
+	s.tell(s.manager.Ready(s.status()))
 	err := group.Wait()
 	stopBehind()
 	background.Wait()
@@ -218,7 +229,10 @@ func (s *service) close() error {
 			_ = l.Close()
 		}
 	}
-	closeDirectories(s.directories)
+	if p := s.parts.Load(); p != nil {
+		closeDirectories(p.directories)
+	}
+	s.retiring.closeAll()
 	if s.db != nil {
 		if err := s.db.Close(); err != nil {
 			faults = append(faults, fmt.Errorf("closing the store: %w", err))
@@ -231,7 +245,7 @@ func (s *service) close() error {
 func (s *service) watch(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	limits := lockouts{}
+	limits, status := lockouts{}, s.status()
 	for _, d := range s.config.directories() {
 		limits[d.Name] = d.LDAP.FailureLimit // check-config has told about it
 	}
@@ -241,10 +255,15 @@ func (s *service) watch(ctx context.Context) {
 			return
 		case <-tick.C:
 			s.clock.observe(s.log)
-			for _, w := range limits.look(s.directories) {
-				if s.config.asksPasswords() {
+			p := s.parts.Load()
+			for _, w := range limits.look(p.directories) {
+				if p.config.asksPasswords() {
 					s.log.Warn("a directory's lockout threshold is low", "warning", w)
 				}
+			}
+			if now := s.status(); now != status {
+				status = now
+				s.tell(s.manager.Status(status))
 			}
 		}
 	}
@@ -259,7 +278,7 @@ func (s *service) health() admin.Health {
 	if s.clock.Doubt() {
 		h.OK, h.Parts["clock"] = false, "in doubt; compare it with another one, then: sekisho clock accept"
 	}
-	for _, b := range s.directories {
+	for _, b := range s.parts.Load().directories {
 		words, usable := directoryHealth(b.Directory)
 		h.OK, h.Parts["directory "+b.Name] = h.OK && usable, words
 	}
@@ -282,11 +301,23 @@ func (s *service) metricsHandler(registry *prometheus.Registry) http.Handler {
 }
 
 func newLog(w io.Writer, c LogConfig) *slog.Logger {
-	var level slog.Level
+	log, _ := newLeveledLog(w, c)
+	return log
+}
+
+// level is the least level that is logged.
+func (c LogConfig) level() (level slog.Level) {
 	_ = level.UnmarshalText([]byte(strings.ToUpper(c.Level))) // checked when it was loaded
+	return level
+}
+
+// newLeveledLog gives a log whose level can be changed.
+func newLeveledLog(w io.Writer, c LogConfig) (*slog.Logger, *slog.LevelVar) {
+	level := &slog.LevelVar{}
+	level.Set(c.level())
 	options := &slog.HandlerOptions{Level: level}
 	if c.Format == "json" {
-		return slog.New(slog.NewJSONHandler(w, options))
+		return slog.New(slog.NewJSONHandler(w, options)), level
 	}
-	return slog.New(slog.NewTextHandler(w, options))
+	return slog.New(slog.NewTextHandler(w, options)), level
 }

@@ -18,13 +18,15 @@ const (
 		"every token.\n"
 	wordMoved = "%d clients and %d users were taken, %d lines were not; they are named above.\n" +
 		"Read the files in %s, move freeradius.yaml to conf.d, then: sekisho check-config\n"
-	wordAllHere   = "Nothing to import: all %d tokens are here already."
-	wordDryRun    = "Nothing was changed."
-	wordImportCut = "the service broke off its answer, so it is not known what came in; 'sekisho logins --acts' shows the import if it did, and the same file again changes nothing"
-	wordNoTokens  = "There are no tokens; 'sekisho token import FILE' brings some in."
-	wordNoClients = "The configuration names no gateways; add them under radius.clients."
-	wordNoLogins  = "There are no such logins."
-	wordAdopted   = "The present database is adopted: %s. Start the service, then for each suspended token of\n" +
+	wordAllHere      = "Nothing to import: all %d tokens are here already."
+	wordDryRun       = "Nothing was changed."
+	wordImportCut    = "the service broke off its answer, so it is not known what came in; 'sekisho logins --acts' shows the import if it did, and the same file again changes nothing"
+	wordNoTokens     = "There are no tokens; 'sekisho token import FILE' brings some in."
+	wordNoClients    = "The configuration names no gateways; add them under radius.clients."
+	wordNoChanges    = "The configuration was read again; nothing in it has changed."
+	wordNeedsRestart = "needs a restart: %s"
+	wordNoLogins     = "There are no such logins."
+	wordAdopted      = "The present database is adopted: %s. Start the service, then for each suspended token of\n" +
 		"'sekisho token list': token revoke TOKEN, token assign TOKEN USER --pending, token confirm TOKEN CODE with its next code."
 	wordCASaved = "  The certificate of %s is in %s. Its SHA-256 is %s; compare it with what its administrator\n" +
 		"  tells you before you name the file as ca_file.\n"

@@ -42,14 +42,18 @@ func (f Fault) String() string {
 	return s
 }
 
+// Where gives "file:line:column", or what else the place is.
+func (f Fault) Where() string {
+	if f.Line == 0 {
+		return f.File
+	}
+	return fmt.Sprintf("%s:%d", f.Place, f.Column)
+}
+
 // Sentence gives the first line of String, for a log.
 func (f Fault) Sentence() string {
 	var b strings.Builder
-	b.WriteString(f.Place.String())
-	if f.Line > 0 {
-		fmt.Fprintf(&b, ":%d", f.Column)
-	}
-	b.WriteString(": ")
+	b.WriteString(f.Where() + ": ")
 	if f.Key != "" {
 		b.WriteString(f.Key + ": ")
 	}
