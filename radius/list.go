@@ -74,24 +74,33 @@ func (c ClientConfig) settings(cl *client, info *ClientInfo) []Setting {
 	full.LimitProxyState, full.StatusServer = &cl.limitProxies, &cl.status
 	full.Service, full.FirstFactor = l.Service, orDefault(c.FirstFactor, "none")
 	full.TrustStation, full.StaticChallenge = &l.TrustStation, &cl.twoFields
+	full.Names.Strip = orDefault(c.Names.Strip, "both")
 	full.Challenge, full.ChallengeTries, full.Prompts = l.ChallengeMode(), l.Tries, orDefault(c.Prompts, "both")
 	full.RejectDelay, full.RetryAfter, full.Deadline = l.RejectDelay, l.RetryAfter, l.Deadline
 
-	var all []Setting
-	given, holds := reflect.ValueOf(c), reflect.ValueOf(full)
+	all := list(nil, "", reflect.ValueOf(c), reflect.ValueOf(full))
+	for i := range all {
+		if all[i].Origin == "default" && byProfile[all[i].Key] {
+			all[i].Origin = "profile " + info.Profile
+		}
+	}
+	return all
+}
+
+// list walks a section as it was given and as it holds; a section inside it puts its name before its keys.
+func list(all []Setting, section string, given, holds reflect.Value) []Setting {
 	for i := range given.NumField() {
-		key, _, _ := strings.Cut(given.Type().Field(i).Tag.Get("yaml"), ",")
-		if _, secret := given.Field(i).Interface().(authn.Secret); secret {
-			continue
+		name, _, _ := strings.Cut(given.Type().Field(i).Tag.Get("yaml"), ",")
+		field, key := given.Field(i), section+name
+		switch _, secret := field.Interface().(authn.Secret); {
+		case secret:
+		case field.Kind() == reflect.Struct:
+			all = list(all, key+".", field, holds.Field(i))
+		case field.IsZero():
+			all = append(all, Setting{key, settingText(holds.Field(i)), "default"})
+		default:
+			all = append(all, Setting{key, settingText(holds.Field(i)), "config"})
 		}
-		origin := "default"
-		switch {
-		case !given.Field(i).IsZero():
-			origin = "config"
-		case byProfile[key]:
-			origin = "profile " + info.Profile
-		}
-		all = append(all, Setting{key, settingText(holds.Field(i)), origin})
 	}
 	return all
 }
