@@ -26,19 +26,16 @@ func (s *service) build(config *Config, former *parts, sameDirectories bool) (*p
 	if former == nil {
 		former = &parts{}
 	}
-	if sameDirectories {
-		p.directories = former.directories
-	} else {
-		var err error
-		if p.directories, err = config.openDirectories(s.db); err != nil {
-			return nil, err
-		}
-	}
-	own, _, _ := config.own() // checked when it was loaded
 	replies, err := config.replyBook()
 	if err != nil {
 		return nil, err
 	}
+	if sameDirectories {
+		p.directories = former.directories
+	} else if p.directories, err = config.openDirectories(s.db); err != nil {
+		return nil, err
+	}
+	own, _, _ := config.own() // checked when it was loaded
 	p.login = &authn.Authenticator{
 		Directories: p.directories, Store: s.db, Keys: s.db.Keys(), Policies: config.policies(),
 		Replies: replies, Limits: config.limits(), Tell: config.tell(), Own: own,
@@ -46,11 +43,12 @@ func (s *service) build(config *Config, former *parts, sameDirectories bool) (*p
 		Batches: true, Former: former.login,
 	}
 	p.api = &admin.Server{
-		Store: adminStore{s.db}, Directories: p.directories, Keys: s.db.Keys(), Clients: gateways{config.Radius, s.db},
-		Policies: p.login.Policies, Explain: explains(config.Radius, p.login), Clock: s.clock, DateOnly: config.dateOnly(),
+		Store: adminStore{s.db}, Directories: p.directories, Keys: s.db.Keys(), Clients: gateways{config.Radius, s.db}, Policies: p.login.Policies, Clock: s.clock,
+		Explain:   explains(config.Radius, p.login),
 		Operators: admin.Operators{Names: config.Admin.Operators}, Issuer: config.Enroll.Issuer,
-		Forget: func(accounts ...authn.AccountID) { s.radius.Forget(accounts...) },
-		Health: s.health, Reload: s.reload, Now: time.Now, Log: s.log, Former: former.api, Stopping: s.stopping,
+		DateOnly: config.dateOnly(),
+		Forget:   func(accounts ...authn.AccountID) { s.radius.Forget(accounts...) },
+		Health:   s.health, Reload: s.reload, Now: time.Now, Log: s.log, Former: former.api, Stopping: s.stopping,
 	}
 	if former.api != nil {
 		p.handler = p.api.Handler()
