@@ -1,25 +1,46 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os/user"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"sekisho/admin"
 	"sekisho/authn"
 	"sekisho/storage"
 	"sekisho/token"
 )
 
 func (a *app) checkConfigCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "check-config FILE", Short: "Tell everything that is wrong with a configuration, and what it means",
-		Long: "It reads what 'sekisho serve' would read: FILE, conf.d beside it, SEKISHO__SECTION__KEY and secret files. Nothing is\nstarted or changed. Exit 0: it is right, 1: it is not.",
-		Args: arguments("FILE"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			c, warnings, err := loadConfig(args[0], a.environ)
+	var probe bool
+	cmd := &cobra.Command{
+		Use: "check-config [FILE]", Short: "Tell everything that is wrong with a configuration, and what it means",
+		Long: "It reads what 'sekisho serve' would read: FILE (default " + defaultConfig + "), conf.d beside it,\n" +
+			"SEKISHO__SECTION__KEY and secret files. Nothing is started or changed. With --probe it also looks at what the\n" +
+			"configuration names: database and key, mark, free space, clock, ports, directories with their certificates. Run that as\n" +
+			"the service's user; a service that runs is left alone. Exit 0: it is right, 1: it is not.",
+		Example: "  sekisho check-config\n  runuser -u sekisho -- sekisho check-config --probe\n  sekisho check-config --json | jq -r '.faults[].problem'",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return usageError{fmt.Errorf("%q is one argument too many", args[1])}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			path := defaultConfig
+			if len(args) > 0 {
+				path = args[0]
+			}
+			c, warnings, err := loadConfig(path, a.environ)
+			if a.json {
+				return a.checkJSON(cmd.Context(), c, warnings, err, probe)
+			}
 			if err != nil {
 				return err
 			}
@@ -31,9 +52,45 @@ func (a *app) checkConfigCommand() *cobra.Command {
 			for _, w := range warnings {
 				fmt.Fprintln(a.out, "warning: "+w)
 			}
-			return nil
+			if !probe {
+				return nil
+			}
+			fmt.Fprintln(a.out)
+			good, err := a.printFindings(c.probe(cmd.Context(), time.Now()))
+			if err == nil && !good {
+				err = statusError(1)
+			}
+			return err
 		},
 	}
+	cmd.Flags().BoolVar(&probe, "probe", false, "look at database, key, disk, clock, ports, directories and certificates too")
+	cmd.Flags().BoolVar(&a.json, "json", false, "print JSON")
+	return cmd
+}
+
+// checked is what `check-config --json` prints.
+type checked struct {
+	OK       bool          `json:"ok"`
+	Faults   []admin.Place `json:"faults,omitempty"`
+	Warnings []string      `json:"warnings,omitempty"`
+	Findings []finding     `json:"findings,omitempty"` // of --probe
+}
+
+func (a *app) checkJSON(ctx context.Context, c *Config, warnings []string, fault error, probe bool) error {
+	out := checked{OK: fault == nil, Warnings: warnings}
+	if fault != nil {
+		out.Faults = faultsOf(fault)
+	} else if probe {
+		out.Findings = c.probe(ctx, time.Now())
+		out.OK = !slices.ContainsFunc(out.Findings, finding.isFault)
+	}
+	if err := a.printJSON(out); err != nil {
+		return err
+	}
+	if !out.OK {
+		return statusError(1)
+	}
+	return nil
 }
 
 // summary says in a few lines what the configuration means.
