@@ -76,6 +76,9 @@ func parseURI(s string) (URI, error) {
 	if err != nil {
 		return URI{}, errors.New("it is no URI of the form otpauth://totp/ISSUER:USER?secret=BASE32")
 	}
+	if raw.Scheme == "otpauth-migration" {
+		return URI{}, errors.New("it is the bundle that an app exports, which is not read; want otpauth://totp/ISSUER:USER?secret=... for each token")
+	}
 	if raw.Scheme != "otpauth" || raw.Opaque != "" || raw.User != nil || raw.Fragment != "" {
 		return URI{}, errors.New("want otpauth://totp/ISSUER:USER?secret=... and nothing more")
 	}

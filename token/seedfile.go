@@ -215,7 +215,7 @@ func formatOf(in *bufio.Reader) Format {
 	head, _ := in.Peek(256)
 	head = bytes.TrimSpace(bytes.TrimPrefix(head, []byte("\ufeff")))
 	switch {
-	case len(head) >= len(uriScheme) && bytes.EqualFold(head[:len(uriScheme)], uriScheme):
+	case len(head) >= len(uriScheme) && bytes.EqualFold(head[:len(uriScheme)], uriScheme), bytes.HasPrefix(head, []byte("otpauth-migration://")):
 		return URIs
 	case bytes.HasPrefix(head, []byte("<")):
 		return PSKC
