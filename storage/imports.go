@@ -41,8 +41,8 @@ const maxRowErrors = 20
 //
 //	claim      every row is checked against what lives and its serial, seed and user reserved, in memory
 //	chunks     the rows are written, one transaction each, where no decision sees them
-//	go live    under the locks of all accounts that get grants: what was granted is looked at again; one row and the event,
-//	           in one commit, make the batch live; memory shows it before the locks are given back
+//	go live    under the locks of all accounts that get grants, what they hold is looked at again and the grants are given;
+//	           one row and the event, in one commit, make the batch live
 //
 // A crash before that commit leaves rows that the next start removes; after it, what memory had is loaded and the grants are
 // replayed at the event's place in the journal. A seed that was here before continues at the larger counter (S9). progress,
@@ -311,40 +311,26 @@ func (db *DB) makeLive(ctx context.Context, ev *authn.Event, u *undone) error {
 	return <-result
 }
 
-// goLive orders the batch into the queue and shows it in memory, all under the locks of the accounts with grants: no act can
-// come between the look at what they hold and the grants, and none of their logins sees a grant whose event stands behind
-// its own. Tokens and new accounts need no lock: nobody can ask for them before Import has returned.
+// goLive orders the batch into the queue and shows it in memory. The grants are given under the locks of their accounts,
+// together with the entry's place in the queue: no act can come between the look at what an account holds and its grant, and
+// no login on a grant can stand in the queue before the batch. The rest follows in chunks between which logins go on; until
+// a token is there, holds on it open nothing. Nobody has been told of the batch before Import returns.
 func (db *DB) goLive(ev *authn.Event, u *undone, done func(error)) error {
-	db.gate.RLock()
+	db.gate.RLock() // a recovery waits: what it loads has the batch, or has not, as a whole
 	defer db.gate.RUnlock()
 	st := db.state.Load()
-	granted := make([]*accountEntry, 0, len(u.grants))
-	defer func() {
-		for _, e := range granted {
-			e.mu.Unlock()
-		}
-	}()
-	for _, g := range u.grants {
-		e := st.account(g.Account)
-		if e == nil {
-			return fmt.Errorf("account %v, which gets tokens: %w", g.Account, authn.ErrNotFound)
-		}
-		e.mu.Lock()
-		granted = append(granted, e)
-		if refused := e.a.CanTake(len(g.Holds)); refused != nil {
-			return refused
-		}
-	}
 	e, err := newEntry(ev, done)
 	if err != nil {
 		return err
 	}
 	e.act, e.writes = true, []write{{batchStmt, []any{u.id, 1, ownSeq{}}}}
-	err = db.queue.push(e, func(seq uint64) {
-		ev.Seq = seq
-		for _, e := range granted {
-			st.touchAccount(e, seq)
-		}
+	granted, err := st.give(u.grants, func(granted []*accountEntry) error {
+		return db.queue.push(e, func(seq uint64) {
+			ev.Seq = seq
+			for _, e := range granted {
+				st.touchAccount(e, seq)
+			}
+		})
 	})
 	if err == nil {
 		st.bringIn(u, granted)
@@ -352,8 +338,35 @@ func (db *DB) goLive(ev *authn.Event, u *undone, done func(error)) error {
 	return err
 }
 
-// bringIn shows a batch in memory, in chunks between which logins go on; tokens first, so that no account shows a hold on
-// one that is not there.
+// give gives the grants to all of their accounts or to none, once ordered has put the batch into the queue.
+func (st *state) give(grants []authn.Grant, ordered func([]*accountEntry) error) ([]*accountEntry, error) {
+	granted := make([]*accountEntry, 0, len(grants))
+	defer func() {
+		for _, e := range granted {
+			e.mu.Unlock()
+		}
+	}()
+	for _, g := range grants {
+		e := st.account(g.Account)
+		if e == nil {
+			return nil, fmt.Errorf("account %v, which gets tokens: %w", g.Account, authn.ErrNotFound)
+		}
+		e.mu.Lock()
+		granted = append(granted, e)
+		if refused := e.a.CanTake(len(g.Holds)); refused != nil {
+			return nil, refused
+		}
+	}
+	if err := ordered(granted); err != nil {
+		return nil, err
+	}
+	for i, e := range granted {
+		e.a.Take(grants[i].Holds)
+	}
+	return granted, nil
+}
+
+// bringIn shows what is new in memory: tokens first, so that a new account's holds find them, then who holds them.
 func (st *state) bringIn(u *undone, granted []*accountEntry) {
 	for chunk := range slices.Chunk(u.tokens, importChunk) {
 		st.mu.Lock()
@@ -370,9 +383,12 @@ func (st *state) bringIn(u *undone, granted []*accountEntry) {
 		st.mu.Unlock()
 	}
 	for i, g := range u.grants {
+		e := granted[i]
+		e.mu.Lock() // an act may have come in between
 		st.mu.Lock()
-		st.take(granted[i], g.Holds)
+		st.listHolder(e.a, g.Holds)
 		st.mu.Unlock()
+		e.mu.Unlock()
 	}
 }
 

@@ -190,7 +190,8 @@ func (st *state) replayEvent(ev *authn.Event, since time.Time) {
 	}
 	for _, g := range st.grants[ev.Seq] {
 		if e := st.accounts[g.Account]; e != nil && e.seq < ev.Seq {
-			st.take(e, g.Holds)
+			e.a.Take(g.Holds)
+			st.listHolder(e.a, g.Holds)
 			st.touchAccount(e, ev.Seq)
 		}
 	}

@@ -124,12 +124,11 @@ func (s *state) putAccount(a *authn.Account) *accountEntry {
 	return e
 }
 
-// take gives an account what a batch grants it. The caller holds mu and the account's lock.
-func (s *state) take(e *accountEntry, holds []token.Assignment) {
-	e.a.Take(holds)
+// listHolder notes an account among the holders of tokens that a batch gave it. The caller holds mu and the account's lock.
+func (s *state) listHolder(a *authn.Account, holds []token.Assignment) {
 	for _, h := range holds {
-		if t := s.tokens[h.Token]; t != nil {
-			t.holders = append(slices.Clip(t.holders), e.a.ID)
+		if t := s.tokens[h.Token]; t != nil && a.Assignment(h.Token) != nil && !slices.Contains(t.holders, a.ID) {
+			t.holders = append(slices.Clip(t.holders), a.ID)
 		}
 	}
 }
