@@ -330,6 +330,12 @@ func FuzzCompileReply(f *testing.F) {
 		if known, err := ReplyName(d, name); err != nil || !strings.EqualFold(known, name) && !strings.Contains(name, ":") {
 			t.Fatalf("%q is called %q (%v)", name, known, err)
 		}
+		for _, a := range attrs {
+			lines := d.Describe(uint8(a.Type), a.Attribute)
+			if base, _, _ := strings.Cut(name, ":"); len(lines) != 1 || !strings.HasPrefix(strings.ToLower(lines[0]), strings.ToLower(base)) {
+				t.Fatalf("%s=%q is described as %q", name, value, lines)
+			}
+		}
 		appendReply(nil, b, profiles["ocserv"].taken())
 	})
 }

@@ -21,7 +21,7 @@ type attributeView struct {
 	VendorID  uint32   `json:"vendor_id,omitempty"`
 	Number    uint8    `json:"number"`
 	Type      string   `json:"type"`
-	MaxLength int      `json:"max_length"` // octets of a value
+	MaxLength int      `json:"max_length,omitempty"` // octets of a value; 0: it has one form
 	Tagged    bool     `json:"tagged,omitempty"`
 	Values    []string `json:"values,omitempty"`
 }
@@ -32,7 +32,12 @@ func (a *app) attributesCommand() *cobra.Command {
 		Long: "The names are those of FreeRADIUS's dictionaries. PATTERN is a part of a name, in any case of letters. The configuration's\n" +
 			"own dictionaries are listed too where it can be read. Tagged attributes take a tag behind the name, as in Tunnel-Type:1.",
 		Example: "  sekisho attributes split\n  sekisho attributes fortinet --json",
-		Args:    cobra.MaximumNArgs(1),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return usageError{fmt.Errorf("%q is one argument too many", args[1])}
+			}
+			return nil
+		},
 		RunE: func(_ *cobra.Command, args []string) error {
 			d, err := a.dictionary()
 			if err != nil {
@@ -64,7 +69,10 @@ func (a *app) listAttributes(d *dictionary.Dictionary, pattern string) error {
 	all := []attributeView{}
 	for _, attr := range d.All() {
 		v := attributeView{Name: attr.Name, Vendor: d.Vendor(attr.Vendor), VendorID: attr.Vendor, Number: attr.Number,
-			Type: attr.Type.String(), MaxLength: attr.MaxLength(), Tagged: attr.Tagged}
+			Type: attr.Type.String(), Tagged: attr.Tagged}
+		if attr.Type == dictionary.Text || attr.Type == dictionary.Octets {
+			v.MaxLength = attr.MaxLength()
+		}
 		for _, value := range attr.Values {
 			v.Values = append(v.Values, fmt.Sprintf("%s=%d", value.Name, value.Number))
 		}
@@ -98,7 +106,11 @@ func (a *app) listAttributes(d *dictionary.Dictionary, pattern string) error {
 			if v.Tagged {
 				name += "[:TAG]"
 			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\n", name, dash(v.Vendor), number, v.Type, v.MaxLength, strings.Join(v.Values, " "))
+			most := ""
+			if v.MaxLength > 0 {
+				most = fmt.Sprint(v.MaxLength)
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", name, dash(v.Vendor), number, v.Type, dash(most), strings.Join(v.Values, " "))
 		}
 	})
 }

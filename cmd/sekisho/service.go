@@ -258,6 +258,9 @@ func loginLine(e admin.Event) string {
 		line += " from " + e.Station
 	}
 	line += fmt.Sprintf(": %s [%s]", e.Sentence, e.Reason)
+	if e.Detail != "" {
+		line += " reply by: " + e.Detail
+	}
 	var times []string
 	for _, stage := range []string{"lookup", "bind", "lock", "total"} {
 		if t := e.Stages[stage]; t != "" {

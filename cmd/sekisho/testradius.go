@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/md5"
@@ -20,6 +21,7 @@ import (
 	"layeh.com/radius/rfc2869"
 
 	"sekisho/authn"
+	"sekisho/radius/dictionary"
 )
 
 func (a *app) testCommand() *cobra.Command {
@@ -207,38 +209,29 @@ func printReply(w io.Writer, reply *radius.Packet, sent int, took time.Duration)
 		again = fmt.Sprintf(", sent %d times", sent)
 	}
 	fmt.Fprintf(w, "%s after %v%s; signatures right\n", reply.Code, round(took), again)
+	known := dictionary.New()
 	for _, avp := range reply.Attributes {
-		fmt.Fprintf(w, "  %s\n", attributeText(avp))
+		for _, line := range attributeText(known, avp) {
+			fmt.Fprintf(w, "  %s\n", line)
+		}
 	}
 }
 
-var attributeNames = map[radius.Type]string{
-	rfc2865.ServiceType_Type: "Service-Type", rfc2865.FramedProtocol_Type: "Framed-Protocol", rfc2865.FramedIPAddress_Type: "Framed-IP-Address",
-	rfc2865.FramedIPNetmask_Type: "Framed-IP-Netmask", rfc2865.FilterID_Type: "Filter-Id", rfc2865.ReplyMessage_Type: "Reply-Message",
-	rfc2865.State_Type: "State", rfc2865.Class_Type: "Class", rfc2865.VendorSpecific_Type: "Vendor-Specific",
-	rfc2865.SessionTimeout_Type: "Session-Timeout", rfc2865.IdleTimeout_Type: "Idle-Timeout", rfc2865.ProxyState_Type: "Proxy-State",
-	rfc2869.MessageAuthenticator_Type: "Message-Authenticator", rfc2869.Prompt_Type: "Prompt", rfc2869.AcctInterimInterval_Type: "Acct-Interim-Interval",
-}
+// attributeNames are those that a reply carries and no policy sets.
+var attributeNames = map[radius.Type]string{rfc2865.State_Type: "State", rfc2865.ProxyState_Type: "Proxy-State",
+	rfc2869.MessageAuthenticator_Type: "Message-Authenticator", rfc2869.EAPMessage_Type: "EAP-Message", rfc2869.Prompt_Type: "Prompt"}
 
-// attributeText shows text as text, addresses and numbers as such, and everything else in hexadecimal.
-func attributeText(avp *radius.AVP) string {
-	name := attributeNames[avp.Type]
-	if name == "" {
-		name = fmt.Sprintf("Attribute %d", avp.Type)
+// attributeText shows an attribute by the built-in dictionaries, a line for each that a Vendor-Specific one holds, and
+// everything else in hexadecimal.
+func attributeText(known *dictionary.Dictionary, avp *radius.AVP) []string {
+	if lines := known.Describe(uint8(avp.Type), avp.Attribute); lines != nil {
+		return lines
 	}
-	switch avp.Type {
-	case rfc2865.FramedIPAddress_Type, rfc2865.FramedIPNetmask_Type:
-		if ip, err := radius.IPAddr(avp.Attribute); err == nil {
-			return name + " = " + ip.String()
-		}
-	case rfc2865.SessionTimeout_Type, rfc2865.IdleTimeout_Type, rfc2865.ServiceType_Type, rfc2865.FramedProtocol_Type, rfc2869.Prompt_Type, rfc2869.AcctInterimInterval_Type:
-		if n, err := radius.Integer(avp.Attribute); err == nil {
-			return fmt.Sprintf("%s = %d", name, n)
-		}
-	case rfc2865.FilterID_Type, rfc2865.ReplyMessage_Type, rfc2865.Class_Type, rfc2865.State_Type:
-		return name + " = " + shownText(string(avp.Attribute))
+	name := cmp.Or(attributeNames[avp.Type], fmt.Sprintf("Attribute %d", avp.Type))
+	if avp.Type == rfc2865.State_Type {
+		return []string{name + " = " + shownText(string(avp.Attribute))}
 	}
-	return fmt.Sprintf("%s = 0x%x", name, []byte(avp.Attribute))
+	return []string{fmt.Sprintf("%s = 0x%x", name, []byte(avp.Attribute))}
 }
 
 // shownText quotes what a server sent, so that no terminal takes orders from it.

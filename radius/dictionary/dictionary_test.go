@@ -201,3 +201,26 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+func TestDescribe(t *testing.T) {
+	d := New()
+	for _, x := range []struct {
+		number uint8
+		value  string
+		want   string
+	}{
+		{25, "OU=a;", `Class = "OU=a;"`}, {25, "\xff", "Class = 0xff"}, {18, "a\x1b[2J", `Reply-Message = "a\x1b[2J"`},
+		{6, "\x00\x00\x00\x02", "Service-Type = Framed-User"}, {6, "\x00\x00\x00\x63", "Service-Type = 99"}, {6, "\x01", "Service-Type = 0x01"},
+		{8, "\x0a\x00\x00\x01", "Framed-IP-Address = 10.0.0.1"}, {8, "\x0a", "Framed-IP-Address = 0x0a"},
+		{97, "\x00\x20\x20\x01\x0d\xb8", "Framed-IPv6-Prefix = 2001:db8::/32"}, {97, "\x00\xff", "Framed-IPv6-Prefix = 0x00ff"},
+		{96, "\x00\x01\x00\x02\x00\x03\x00\xff", "Framed-Interface-Id = 1:2:3:ff"},
+		{64, "\x01\x00\x00\x0d", "Tunnel-Type:1 = VLAN"}, {64, "\x00\x00\x00\x0d", "Tunnel-Type = VLAN"}, {81, "\x017", `Tunnel-Private-Group-Id:1 = "7"`}, {81, "77", `Tunnel-Private-Group-Id = "77"`},
+		{26, "\x00\x00\x0c\x04\x19\x03a\x05\x06\x0a\x00\x00\x01", `ASA-Group-Policy = "a"|ASA-Primary-DNS = 10.0.0.1`},
+		{26, "\x00\x00\x0c\x04\x19\x03a\x05\x09\x0a", `ASA-Group-Policy = "a"|Vendor-Specific of 3076 = 0x05090a`},
+		{26, "\x00\x00\x0c", "Vendor-Specific = 0x00000c"}, {26, "\x00\x00\x00\x08\x01\x03a", "Attribute 1 of vendor 8 = 0x61"}, {24, "x", ""},
+	} {
+		if got := strings.Join(d.Describe(x.number, []byte(x.value)), "|"); got != x.want {
+			t.Errorf("%d %q: %s, want %s", x.number, x.value, got, x.want)
+		}
+	}
+}
