@@ -380,6 +380,7 @@ func (o *initOptions) config(in *installation, clients string) string {
 		first = "pin"
 	}
 	fmt.Fprintf(&b, "policies:\n  # Who types what; the first that fits holds. Begin with a pilot group: groups: [...]\n  - name: everybody\n    first_factor: %s\n    code: joined\n    activate_at_login: true\n", first)
+	fmt.Fprintf(&b, "expiry:\n  # What a date without a time means in a seed file.\n  date_only: %s\n", text("09:00 "+o.zone))
 	if o.selfService != "" {
 		fmt.Fprintf(&b, "login:\n  register_url: %s\n", text(o.selfService))
 	}
