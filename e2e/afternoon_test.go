@@ -98,7 +98,8 @@ func TestFirstAfternoon(t *testing.T) {
 				}
 				write("etc/directory-ca.pem", string(ca))
 				// What a machine of its own has by itself: free ports, and /run.
-				write("etc/conf.d/machine.yaml", fmt.Sprintf("radius: {listen: 127.0.0.1:%d, listen_accounting: 127.0.0.1:%d}\nadmin: {socket: %s}\nmetrics: {listen: 127.0.0.1:%d}\n",
+				write("etc/conf.d/machine.yaml", fmt.Sprintf("radius: {listen: 127.0.0.1:%d, listen_accounting: 127.0.0.1:%d}\nadmin: {socket: %s}\nmetrics: {listen: 127.0.0.1:%d}\n"+
+					"directory: {ldap: {failure_limit: 10}}\n", // the test directory locks after 3, which asks for two codes
 					radius, testenv.Port(t), in("admin.sock"), metrics))
 			case strings.HasPrefix(command, "systemctl"):
 				background(t, in("log"), nil, program, "serve", "--config", in("etc/sekisho.yaml"))
