@@ -49,6 +49,9 @@ var presets = map[string]preset{
 	},
 }
 
+// Effective is the config with its defaults filled in, those of its preset too.
+func (c LDAPConfig) Effective() LDAPConfig { return c.withDefaults() }
+
 // withDefaults fills in what the config left out.
 func (c LDAPConfig) withDefaults() LDAPConfig {
 	c.Preset = orDefault(c.Preset, "openldap")

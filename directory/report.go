@@ -24,6 +24,8 @@ type ServerReport struct {
 	SignedIn  string              // the service account; empty: nobody in particular
 	Err       error               // why the server is of no use; nil: it is
 	Stage     Stage               // how far it went
+	Clock     time.Time           // of the server, in whole seconds, where it tells (Active Directory); zero: it does not
+	ClockRead time.Time           // when it told
 }
 
 // Stage is how far a connection to a server gets.
@@ -73,7 +75,22 @@ func (l *LDAP) reportServer(ctx context.Context, number int) (r ServerReport) {
 		return r
 	}
 	r.Stage = StageDone
+	if res, err := l.ask(ctx, c, baseOf("", "currentTime")); err == nil && len(res.Entries) == 1 {
+		r.ClockRead = time.Now()
+		r.Clock = generalizedTime(value(res.Entries[0], "currentTime"))
+	}
 	return r
+}
+
+// generalizedTime reads the form in which Active Directory tells its time (RFC 4517 section 3.3.13, in UTC); zero for
+// another one.
+func generalizedTime(text string) time.Time {
+	for _, layout := range []string{"20060102150405Z", "20060102150405.0Z"} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t
+		}
+	}
+	return time.Time{}
 }
 
 // look fetches the chain of a server that could not be connected to, and gives what is wrong with it; nil when that is

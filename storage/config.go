@@ -46,6 +46,9 @@ type Env struct {
 
 const mib = 1 << 20
 
+// Effective is the config with its defaults filled in.
+func (c Config) Effective() Config { return c.withDefaults() }
+
 // withDefaults fills what the config left out.
 func (c Config) withDefaults() Config {
 	set := func(v *int, def int) {

@@ -28,8 +28,8 @@ type Probe struct {
 
 	Newest  time.Time // when the newest code that opened something began to hold; zero: none did yet
 	MarkErr error     // why the mark could not be written
-	Machine bool  // the machine has an id
-	Free    int64 // octets that may still be written to the folder
+	Machine bool      // the machine has an id
+	Free    int64     // octets that may still be written to the folder
 	FreeErr error
 }
 

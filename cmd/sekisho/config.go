@@ -204,6 +204,13 @@ func loadConfig(path string, environ []string) (*Config, []string, error) {
 // effective is the configuration with the defaults of its sections filled in.
 func (c *Config) effective() *Config {
 	e := *c
+	e.Storage, e.Radius = c.Storage.Effective(), c.Radius.Effective()
+	e.Directories = slices.Clone(c.Directories)
+	for _, d := range e.directories() {
+		if d.Type == "ldap" {
+			d.LDAP = d.LDAP.Effective()
+		}
+	}
 	return &e
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sekisho/directory"
 	"sekisho/storage"
 )
 
@@ -60,6 +61,38 @@ func TestClockFinding(t *testing.T) {
 		31 * time.Second: fault, 10 * time.Minute: fault, -10 * time.Minute: fault} {
 		if f := witnessFinding("d", probeNow, probeNow.Add(off)); f.State != state {
 			t.Errorf("%v apart: %+v", off, f)
+		}
+	}
+}
+
+func TestReportFindings(t *testing.T) {
+	cert := func(until time.Duration) *x509.Certificate {
+		return &x509.Certificate{NotBefore: probeNow.Add(-time.Hour), NotAfter: probeNow.Add(until)}
+	}
+	year := 365 * 24 * time.Hour
+	done := directory.ServerReport{URL: "ldaps://d", Stage: directory.StageDone, Chain: []*x509.Certificate{cert(year), cert(year)}}
+	states := func(r directory.ServerReport) string {
+		text := ""
+		for _, f := range reportFindings("d", r, directory.LDAPConfig{}, probeNow) {
+			text += f.State + " "
+		}
+		return text
+	}
+	soon, late := done, done
+	soon.Chain = []*x509.Certificate{cert(year), cert(24 * time.Hour)}
+	late.Clock, late.ClockRead = probeNow, probeNow.Add(10*time.Minute)
+	for name, tt := range map[string]struct {
+		r    directory.ServerReport
+		want string
+	}{
+		"all is well":                    {done, "ok ok "},
+		"an authority near its end":      {soon, "ok ok warning "},
+		"clocks ten minutes apart":       {late, "ok ok fault "},
+		"an expired certificate":         {directory.ServerReport{Stage: directory.StageTrust, Chain: done.Chain, Err: x509.CertificateInvalidError{Reason: x509.Expired}}, "fault "},
+		"a service account that may not": {directory.ServerReport{Stage: directory.StageSignIn, Err: errors.New("no")}, "fault "},
+	} {
+		if got := states(tt.r); got != tt.want {
+			t.Errorf("%s: %s, want %s", name, got, tt.want)
 		}
 	}
 }
