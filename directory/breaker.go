@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -40,19 +41,27 @@ type breakerServer struct {
 	marred   atomic.Bool // down or failures > 0, without the lock
 }
 
-// order gives the servers as they are to be asked: from the one that answered last, those that are down behind all others.
+// order gives the servers as they are to be asked: from the one that answered last, those that are down behind all others,
+// and of these first the one that failed the fewest times.
 func (b *breaker) order() []int {
 	first := int(b.preferred.Load())
-	var up, down []int
+	order, failures := make([]int, len(b.servers)), make([]int, len(b.servers))
 	for i := range b.servers {
-		n := (first + i) % len(b.servers)
-		if b.servers[n].health().Down {
-			down = append(down, n)
-		} else {
-			up = append(up, n)
-		}
+		order[i] = (first + i) % len(b.servers)
+		failures[i] = b.servers[i].down()
 	}
-	return slices.Concat(up, down)
+	slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(failures[i], failures[j]) })
+	return order
+}
+
+// down is 0 for a server that is up, else its failures in a row.
+func (s *breakerServer) down() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.state.Down {
+		return 0
+	}
+	return s.failures
 }
 
 // connected makes a server the first to be asked.

@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -52,6 +53,27 @@ func TestConfigChecks(t *testing.T) {
 		"odd attributes": {func(c *LDAPConfig) {
 			c.NameAttribute, c.IDAttribute, c.GroupAttribute, c.MemberAttribute = "a b", "1", "x;y", "("
 		}, "name_attribute id_attribute group_attribute member_attribute"},
+		"AD": {func(c *LDAPConfig) { c.Preset = "ad" }, ""},
+		"other preset": {func(c *LDAPConfig) {
+			c.Preset = "novell"
+			c.UserFilter, c.NameAttribute, c.IDAttribute = "(cn=%s)", "cn", "guid"
+			c.GroupAttribute, c.MemberAttribute = "g", "m"
+		}, "preset"},
+		"walks of AD": {func(c *LDAPConfig) { c.GroupWalk = walkTokens }, "group_walk"},
+		"other walk":  {func(c *LDAPConfig) { c.GroupWalk = "nested" }, "group_walk"},
+		"attributes": {func(c *LDAPConfig) {
+			c.Attributes = map[string][]string{"name": nil, "costcentre": {"departmentNumber", "displayName;lang-ja;phonetic"}}
+		}, ""},
+		"odd attribute map": {func(c *LDAPConfig) {
+			c.Attributes = map[string][]string{"Cost": {"x"}, "a": {"x y"}, "b": {"USERPASSWORD"}}
+		}, "attributes.Cost attributes.a attributes.b"},
+		"many attributes": {func(c *LDAPConfig) {
+			c.Attributes = map[string][]string{}
+			for i := range 40 {
+				c.Attributes[fmt.Sprint("a", i)] = []string{"x"}
+			}
+		}, "attributes"},
+		"window alone": {func(c *LDAPConfig) { c.FailureWindow = time.Hour }, "failure_window"},
 		"out of range": {func(c *LDAPConfig) {
 			c.GroupDepth, c.ConnectTimeout, c.Timeout, c.SearchConnections, c.BindConnections = 51, time.Millisecond, time.Minute, -1, 1000
 			c.MaxAnswer, c.FailureLimit, c.Cache = 1000, -2, 301*time.Second
@@ -121,5 +143,28 @@ cache: 1m
 	if len(c.URLs) != 2 || string(c.BindPassword.Reveal()) != "s3cret" || c.Timeout != 2*time.Second || c.Cache != time.Minute ||
 		c.MaxAnswer != 65536 || c.Preset != "ad" || c.GroupWalk != walkChain || len(c.Attributes["cost_centre"]) != 2 || !c.StartTLS {
 		t.Errorf("%+v", c)
+	}
+}
+
+func TestPresets(t *testing.T) {
+	ad := LDAPConfig{Preset: "ad", BaseDN: "ou=Staff,OU=Tokyo,DC=corp,dc=example", Attributes: map[string][]string{"reading": nil, "costcentre": {"departmentNumber"}}}.withDefaults()
+	if ad.GroupBaseDN != "DC=corp,dc=example" && ad.GroupBaseDN != "dc=corp,dc=example" || ad.NameAttribute != "sAMAccountName" || ad.GroupWalk != walkTokens {
+		t.Errorf("%+v", ad)
+	}
+	if len(ad.Attributes["reading"]) != 0 || len(ad.Attributes["mail"]) != 1 || len(ad.Attributes["costcentre"]) != 1 {
+		t.Errorf("attributes %q", ad.Attributes)
+	}
+	for dn, want := range map[string]string{"ou=people": "ou=people", "": "", "dc=x": "dc=x", "dc=a,ou=b": "dc=a,ou=b", "x": "x"} {
+		if got := domainOf(dn); got != want {
+			t.Errorf("domain of %q: %q, want %q", dn, got, want)
+		}
+	}
+	for _, p := range []string{"", "ad"} {
+		lines := strings.Join(LDAPConfig{Preset: p, URLs: []string{"ldaps://a"}, BaseDN: "dc=x"}.Explain(), "\n")
+		for _, part := range []string{"preset\t" + orDefault(p, "openldap"), "users\tbelow dc=x by (", "groups\t", "attribute mail\tmail", "ldaps://a"} {
+			if !strings.Contains(lines, part) {
+				t.Errorf("preset %q: no %q in\n%s", p, part, lines)
+			}
+		}
 	}
 }

@@ -41,6 +41,7 @@ type fake struct {
 type fakeConn struct {
 	net.Conn
 	fake *fake
+	asks []string // attributes of the search that is being answered
 }
 
 const fakeReader = "cn=reader,dc=fake"
@@ -113,7 +114,7 @@ func (f *fake) config() LDAPConfig {
 
 func (f *fake) serve(raw net.Conn, secure bool) {
 	defer func() { _ = raw.Close() }()
-	c := &fakeConn{raw, f}
+	c := &fakeConn{Conn: raw, fake: f}
 	if secure {
 		c.Conn = tls.Server(raw, f.tls)
 	}
@@ -146,6 +147,10 @@ func (f *fake) serve(raw net.Conn, secure bool) {
 			f.searches.Add(1)
 			base, _ := op.Children[0].Value.(string)
 			filter, _ := ldap.DecompileFilter(op.Children[6])
+			c.asks = nil
+			for _, a := range op.Children[7].Children {
+				c.asks = append(c.asks, a.Data.String())
+			}
 			if f.search != nil {
 				f.search(c, id, base, filter)
 				continue

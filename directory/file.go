@@ -38,8 +38,11 @@ type fileUser struct {
 	ID       string   `yaml:"id"`       // default: the name; then a new name makes a new person
 	Password string   `yaml:"password"` // argon2id in PHC form; empty: no password opens
 	Groups   []string `yaml:"groups"`
-	Mail     string   `yaml:"mail"` // for notices
+	Mail     string   `yaml:"mail"` // for notices; it becomes the attribute mail
 	Disabled bool     `yaml:"disabled"`
+	// Attributes are what else rules and mails know: name, reading, phone, language, department and names of your own, each
+	// one value or a list.
+	Attributes map[string][]string `yaml:"attributes"`
 }
 
 // File is a directory from a file, for the demo and for break-glass accounts.
@@ -136,7 +139,7 @@ func (f *File) add(fu fileUser, fault func(key, problem, advice string)) {
 	if _, err := mail.ParseAddress(fu.Mail); fu.Mail != "" && err != nil {
 		fault("mail", "it is not a mail address", "write it like alice@example.com")
 	}
-	u := &authn.User{Directory: f.name, ID: id, Name: strings.TrimSpace(fu.Name)}
+	u := &authn.User{Directory: f.name, ID: id, Name: strings.TrimSpace(fu.Name), Attributes: fu.attributes(fault)}
 	for _, g := range fu.Groups {
 		if g = FoldGroup(g); g != "" {
 			u.Groups = append(u.Groups, g)
@@ -148,6 +151,32 @@ func (f *File) add(fu fileUser, fault func(key, problem, advice string)) {
 		u.Barred = authn.UserDisabled
 	}
 	f.byName[key], f.hashes[id] = u, hash
+}
+
+// attributes gives what is kept beside name and groups, or says what is wrong with it.
+func (fu fileUser) attributes(fault func(key, problem, advice string)) map[string][]string {
+	all := make(map[string][]string, len(fu.Attributes)+1)
+	for name, values := range fu.Attributes {
+		key := "attributes." + name
+		if !mappedName.MatchString(name) {
+			fault(key, "this is not a name that rules could use", "write up to 32 small letters, digits, - and _, a letter first")
+		}
+		if len(plainTexts(slices.Clone(values))) != len(values) {
+			fault(key, fmt.Sprintf("not all of it is text of 1 to %d octets in a line, %d values at most", maxAttributeValue, maxAttributeValues),
+				"shorten it")
+		}
+		all[name] = values
+	}
+	if len(all) > maxAttributes {
+		fault("attributes", fmt.Sprintf("there are %d", len(all)), fmt.Sprintf("give %d at most", maxAttributes))
+	}
+	switch {
+	case fu.Mail != "" && len(all["mail"]) > 0:
+		fault("mail", "it stands under attributes too", "give it once")
+	case fu.Mail != "":
+		all["mail"] = []string{fu.Mail}
+	}
+	return all
 }
 
 // Peek answers always for users of the file. The user is shared: nobody may change it.

@@ -56,6 +56,7 @@ users:
     password: `+hashOf(t, "Passw0rd.1")+`
     groups: [VPN, "CN=Admins, DC=Lab", vpn]
     mail: alice@lab.test
+    attributes: {name: Alice Smith, phone: ["1", "2"]}
   - name: bob
     password: "`+hashOf(t, "with blanks and ほげ")+`"
     disabled: true
@@ -65,6 +66,9 @@ users:
 	if u.ID != "7" || u.Name != "Alice" || u.Directory != "local" || u.Barred != 0 || u.DN != "" ||
 		!slices.Equal(u.Groups, []string{"cn=admins,dc=lab", "vpn"}) {
 		t.Errorf("%+v", u)
+	}
+	if a := u.Attributes; len(a) != 3 || a["mail"][0] != "alice@lab.test" || a["name"][0] != "Alice Smith" || len(a["phone"]) != 2 {
+		t.Errorf("attributes %q", a)
 	}
 	if p, ok := f.Peek([]byte("alice"), time.Now()); !ok || p != u {
 		t.Errorf("%+v %v", p, ok)
@@ -153,6 +157,8 @@ func TestFileFaults(t *testing.T) {
 		"plain password":    {"users:\n  - name: alice\n    password: hunter2\n", []string{":3:5:", "argon2id"}},
 		"bcrypt":            {"users:\n  - name: alice\n    password: $2y$10$abcdefghijklmnopqrstuv\n", []string{":3:5:", "argon2id"}},
 		"not a mail":        {"users:\n  - name: alice\n    mail: alice\n", []string{":3:5:", "mail"}},
+		"odd attribute":     {"users:\n  - name: alice\n    attributes: {Name: x, phone: ''}\n", []string{":3:18:", "small letters", ":3:27:", "octets"}},
+		"mail twice":        {"users:\n  - name: alice\n    mail: a@x\n    attributes: {mail: b@x}\n", []string{":3:5:", "once"}},
 		"all at once":       {"users:\n  - name: ''\n  - name: x\n    password: y\n    colour: z\n", []string{":2:5:", ":4:5:", ":5:5:"}},
 		"not YAML":          {"users: [\n", []string{"users.yaml"}},
 		"not a list":        {"users: alice\n", []string{":1:8:"}},

@@ -199,6 +199,9 @@ func (l *LDAP) searchAll(ctx context.Context, req *ldap.SearchRequest) (all []*l
 			paging.SetCookie(next.Cookie)
 		}
 	})
+	if isFull(err) {
+		return nil, fmt.Errorf("%w: raise the limit for the service account (OpenLDAP: size.prtotal)", err)
+	}
 	if len(all) > maxGroups {
 		return nil, fmt.Errorf("the directory has more than %d answers", maxGroups)
 	}

@@ -196,3 +196,23 @@ func TestFailureLimitOfActiveDirectory(t *testing.T) {
 		}
 	}
 }
+
+// TestAttributesAreBounded: what cannot be shown or sent is left out, the rest stays in the order of the map.
+func TestAttributesAreBounded(t *testing.T) {
+	f := newFake(t, "ldap")
+	f.search = func(c *fakeConn, id int64, _, _ string) {
+		c.entry(id, "uid=alice,dc=fake", "uid", "alice", "entryUUID", "1", "mobile", "2", "TELEPHONENUMBER", "1", "mail", "bad\xff|good@x|a\nb|"+
+			strings.Repeat("x", 1025), "cn", strings.Repeat("c|", 40)+"c", "displayName", "", "secret", "never asked for")
+		c.done(id)
+	}
+	config := patient(f)
+	config.Attributes = map[string][]string{"department": nil}
+	l := openLDAP(t, config)
+	got := lookup(t, l, "alice").Attributes
+	if !slices.Equal(got["phone"], []string{"1", "2"}) || !slices.Equal(got["mail"], []string{"good@x"}) || len(got["name"]) != 16 || len(got) != 3 {
+		t.Errorf("%q", got)
+	}
+	if asked := l.dialer.asked; slices.Contains(asked, "departmentNumber") || !slices.Contains(asked, "mobile") {
+		t.Errorf("asked for %q", asked)
+	}
+}

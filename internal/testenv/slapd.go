@@ -186,6 +186,7 @@ directory @DIR/db
 index objectClass,uid,member,memberOf,mail eq
 access to attrs=userPassword by anonymous auth by self write by * none
 access to * by dn.exact="@READER" read by self read by anonymous auth by * none
+limits dn.exact="@READER" size.prtotal=unlimited
 overlay memberof
 memberof-refint TRUE
 overlay ppolicy
