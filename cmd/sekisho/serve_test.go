@@ -51,6 +51,24 @@ policies: [{name: all, first_factor: gateway}]
 admin: {socket: %[1]s/admin.sock}
 %[5]s
 `, dir, auth, acct, serveSecret, strings.Join(more, "\n")))
+	r.api = serving(t, path).api
+	r.address = fmt.Sprintf("127.0.0.1:%d", auth)
+	file := "serial,secret_base32,mode,user\nH1," + base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(r.seed) + ",hotp,annie\n"
+	if err := r.call(t.Context(), http.MethodPost, "/api/v1/tokens/import", strings.NewReader(file), nil); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// inProcess is a service that runs in this process until the test ends.
+type inProcess struct {
+	*service
+	api *api
+}
+
+// serving starts the service of a configuration file.
+func serving(t testing.TB, path string) *inProcess {
+	t.Helper()
 	config, _, err := loadConfig(path, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -69,14 +87,9 @@ admin: {socket: %[1]s/admin.sock}
 			t.Errorf("the service ended with %v", err)
 		}
 	})
-	r.api = (&app{socket: config.Admin.Socket}).api()
-	t.Cleanup(r.http.CloseIdleConnections)
-	r.address = fmt.Sprintf("127.0.0.1:%d", auth)
-	file := "serial,secret_base32,mode,user\nH1," + base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(r.seed) + ",hotp,annie\n"
-	if err := r.call(ctx, http.MethodPost, "/api/v1/tokens/import", strings.NewReader(file), nil); err != nil {
-		t.Fatal(err)
-	}
-	return r
+	api := (&app{socket: config.Admin.Socket}).api()
+	t.Cleanup(api.http.CloseIdleConnections)
+	return &inProcess{s, api}
 }
 
 // gateway sends octets from one port, as a gateway does that repeats a request.
