@@ -75,6 +75,9 @@ func (m *Metrics) counter(client *Client, v Verdict, r Reason) prometheus.Counte
 	return c
 }
 
+// ForgetClients lets go of clients of a former configuration. What was counted stays.
+func (m *Metrics) ForgetClients() { m.byClient.Clear() }
+
 func observe(o prometheus.Observer, d time.Duration) {
 	if d > 0 {
 		o.Observe(d.Seconds())

@@ -1,39 +1,22 @@
 package authn
 
 import (
-	"sync"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
-// TestMetricsCount counts every verdict and reason of two gateways from several goroutines: resolved counters are the
-// right ones and there is one of each.
-func TestMetricsCount(t *testing.T) {
-	registry := prometheus.NewRegistry()
-	m := NewMetrics(registry)
-	clients := []*Client{{Name: "a"}, {Name: "b"}}
-	var all sync.WaitGroup
-	for range 4 {
-		all.Go(func() {
-			for _, c := range clients {
-				for v := Discard; v <= Challenge; v++ {
-					for r := OK; r < reasonEnd; r++ {
-						m.count(c, v, r, nil, Stages{Total: 1})
-					}
-				}
-			}
-		})
+// A reload makes new clients of the same names: they count on, and the former ones are not held for ever.
+func TestMetricsForgetClients(t *testing.T) {
+	m := NewMetrics(prometheus.NewRegistry())
+	for range 3 {
+		m.count(&Client{Name: "gw"}, Accept, OK, nil, Stages{})
+		m.ForgetClients()
 	}
-	all.Wait()
-	for _, c := range clients {
-		for v := Discard; v <= Challenge; v++ {
-			for r := OK; r < reasonEnd; r++ {
-				if n := testutil.ToFloat64(m.logins.WithLabelValues(c.Name, v.String(), r.String())); n != 4 {
-					t.Errorf("%s %v %v: %v, want 4", c.Name, v, r, n)
-				}
-			}
-		}
+	held := 0
+	m.byClient.Range(func(any, any) bool { held++; return true })
+	if n := testutil.ToFloat64(m.logins.WithLabelValues("gw", Accept.String(), OK.String())); n != 3 || held != 0 {
+		t.Errorf("%v logins counted, %d clients held; want 3 and none", n, held)
 	}
 }
