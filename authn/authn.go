@@ -81,6 +81,7 @@ var DefaultPrompts = Prompts{
 type Policy struct {
 	Name            string
 	Clients         []string // client or service names; empty: every client
+	Directories     []string // names of the directories whose users it is for; empty: every one
 	Groups          []string // members of any of them, in the form of User.Groups
 	Users           []string // these too, as FoldUserName gives their canonical names; with Groups empty as well: everybody
 	Deny            bool

@@ -23,6 +23,8 @@ func (p *Policy) atClient(c *Client) bool {
 
 func (p *Policy) forUser(u *User) bool {
 	switch {
+	case len(p.Directories) > 0 && !slices.Contains(p.Directories, u.Directory):
+		return false
 	case len(p.Groups) == 0 && len(p.Users) == 0:
 		return true
 	case memberOf(u, p.Groups):
@@ -32,7 +34,8 @@ func (p *Policy) forUser(u *User) bool {
 }
 
 // FoldUserName gives the form in which [Policy].Users names people: the canonical name without blanks around it, in NFKC
-// and without regard to case, as directories compare names. A name stands for the people of that name in every directory.
+// and without regard to case, as directories compare names. A name stands for the people of that name in each of
+// [Policy].Directories.
 func FoldUserName(name string) string { return string(spelling([]byte(name))) }
 
 // allows reports whether the policy lets people in now who never held a token. The end is compared with now at each login

@@ -109,3 +109,27 @@ func TestCheckPolicies(t *testing.T) {
 		t.Errorf("two names and none: %v", err)
 	}
 }
+
+// TestPoliciesOfDirectories: the people of one directory get nothing that was meant for people of the same name, or of a
+// group of the same name, in another.
+func TestPoliciesOfDirectories(t *testing.T) {
+	corp := []*Policy{
+		{Name: "user", Directories: []string{"corp"}, Users: []string{"annie"}},
+		{Name: "group", Directories: []string{"corp"}, Groups: []string{"cn=vpn"}},
+		{Name: "both", Directories: []string{"corp", "lab"}, Groups: []string{"cn=all"}},
+		{Name: "corp", Directories: []string{"corp"}},
+		{Name: "rest"},
+	}
+	for _, tt := range []struct {
+		user *User
+		want string
+	}{
+		{&User{Directory: "corp", Name: "annie"}, "user"}, {&User{Directory: "lab", Name: "annie"}, "rest"},
+		{&User{Directory: "corp", Groups: []string{"cn=vpn"}}, "group"}, {&User{Directory: "lab", Groups: []string{"cn=vpn"}}, "rest"},
+		{&User{Directory: "lab", Groups: []string{"cn=all"}}, "both"}, {&User{Directory: "corp", Name: "bob"}, "corp"},
+	} {
+		if p := For(corp, &Client{}, tt.user); p.Name != tt.want {
+			t.Errorf("%+v: policy %s, want %s", tt.user, p.Name, tt.want)
+		}
+	}
+}

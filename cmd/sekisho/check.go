@@ -140,6 +140,9 @@ func (p PolicyConfig) sentence() string {
 	case len(p.Users) > 0:
 		who = fmt.Sprint(p.Users)
 	}
+	if len(p.Directories) > 0 {
+		who += fmt.Sprintf(" of %v", p.Directories)
+	}
 	if len(p.Clients) > 0 {
 		where = fmt.Sprint(p.Clients)
 	}

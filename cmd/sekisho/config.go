@@ -66,6 +66,8 @@ type PolicyConfig struct {
 	Name string `yaml:"name"`
 	// Clients are names of clients or services. Default: every one.
 	Clients []string `yaml:"clients"`
+	// Directories are the names of those whose users fit. Default: every one.
+	Directories []string `yaml:"directories"`
 	// Groups are DNs of groups, or names with a file directory; members of any of them fit. Default: everybody.
 	Groups []string `yaml:"groups"`
 	// Users are canonical names, as 'sekisho user show' prints them, of people who fit beside the members of Groups. Default:

@@ -164,6 +164,10 @@ policies:
 		{"preset", "directory:", "limits: {preset: pci}\ndirectory:", []string{`limits.preset: "pci" is none of the choices; choose normal, strict`}},
 		{"storage", "directory:", "storage: {queue: 1}\ndirectory:", []string{"sekisho.yaml:5:11: storage.queue: 1: want 16 to 1000000"}},
 		{"log level", "directory:", "log: {level: loud}\ndirectory:", []string{`log.level: "loud" is none of the choices`}},
+		{"a policy for a directory that is none", "first_factor: pin", "first_factor: pin\n    directories: [none, lab]",
+			[]string{`sekisho.yaml:9:25: policies[0].directories[1]: there is no directory "lab"; write the name of a directory`}},
+		{"passwords that nobody has", "first_factor: pin", "first_factor: password", []string{
+			"sekisho.yaml:8:5: policies[0].first_factor: directory none has no passwords; set first_factor: pin or gateway"}},
 		{"two directories of one name", "policies:", "directories: [{type: none, realms: [LAB]}]\npolicies:",
 			[]string{`sekisho.yaml:6:15: directories[0].name: "none" is also the name of another directory; give each a name of its own`}},
 		{"a further directory without realms", "policies:", "directories: [{name: lab, type: none}]\npolicies:",
@@ -261,6 +265,37 @@ policies:
 	}
 	if p := c.policies()[0]; p.Unenrolled == nil || len(p.Unenrolled.Reply) != 1 {
 		t.Errorf("the policy is %+v", p)
+	}
+}
+
+// TestPasswordsOfSeveralDirectories: a policy that would ask people for a password whose directory has none is warned of,
+// unless a policy before it takes all of them.
+func TestPasswordsOfSeveralDirectories(t *testing.T) {
+	const head = `keys: {file: DIR/sealing.key}
+radius: {clients: [{name: vpn, addresses: 192.0.2.10, secret_file: DIR/vpn.secret, first_factor: gateway}]}
+directory: {type: ldap, ldap: {urls: [ldaps://d.example], base_dn: "dc=example", failure_limit: -1}}
+directories: [{name: partner, type: none, realms: [PARTNER]}]
+policies:
+`
+	for policies, warned := range map[string]bool{
+		"  - {name: all}": true,
+		"  - {name: partners, directories: [partner], first_factor: pin}\n  - {name: all}":                 false,
+		"  - {name: partners, directories: [partner], first_factor: pin, clients: [vpn]}\n  - {name: all}": true,
+		"  - {name: partners, directories: [partner], first_factor: pin, users: [pam]}\n  - {name: all}":   true,
+		"  - {name: no, directories: [partner], deny: true}\n  - {name: all}":                              false,
+		"  - {name: all, directories: [ldap]}":                                                             false,
+		"  - {name: all, groups: ['cn=vpn,dc=example']}":                                                   false,
+		"  - {name: pins, first_factor: pin}":                                                              false,
+	} {
+		dir, environ := site(t)
+		_, warnings, err := loadConfig(writeConfig(t, dir, strings.ReplaceAll(head+policies, "DIR", dir)), environ)
+		if err != nil {
+			t.Errorf("%s: %v", policies, err)
+		}
+		got := strings.Contains(strings.Join(warnings, "\n"), `policy "all" asks users of directory partner for a password, which they do not have; put a policy with directories: [partner] before it, and set first_factor: pin or gateway there`)
+		if got != warned {
+			t.Errorf("%s: warned %v, want %v: %q", policies, got, warned, warnings)
+		}
 	}
 }
 

@@ -82,7 +82,55 @@ func (c *Config) checkDirectories(doc *conf.Doc) (warnings []string) {
 		}
 	}
 	c.checkNames(doc, realms)
+	return append(warnings, c.checkPolicyDirectories(doc)...)
+}
+
+// checkPolicyDirectories wants policies to name directories that there are, and to ask nobody for a password that no
+// directory knows.
+func (c *Config) checkPolicyDirectories(doc *conf.Doc) (warnings []string) {
+	for i, p := range c.Policies {
+		key := fmt.Sprintf("policies[%d].", i)
+		for j, name := range p.Directories {
+			if !slices.ContainsFunc(c.directories(), func(d *DirectoryConfig) bool { return d.Name == name }) {
+				doc.Fault(fmt.Sprintf("%sdirectories[%d]", key, j), "there is no directory "+strconv.Quote(name), "write the name of a directory, or its type where it has no other name")
+			}
+		}
+		if p.Deny || p.FirstFactor != "password" {
+			continue
+		}
+		var without []string
+		known := false
+		for _, d := range c.directories() {
+			switch {
+			case !p.isFor(d):
+			case d.Type != "none":
+				known = true
+			case !slices.ContainsFunc(c.Policies[:i], func(q PolicyConfig) bool { return q.isForAllOf(d) }):
+				without = append(without, d.Name)
+			}
+		}
+		const advice = "set first_factor: pin or gateway"
+		switch {
+		case len(without) == 0:
+		case !known:
+			doc.Fault(key+"first_factor", "directory "+strings.Join(without, ", ")+" has no passwords", advice)
+		default:
+			warnings = append(warnings, fmt.Sprintf("policy %q asks users of directory %s for a password, which they do not have; put a policy with directories: [%[2]s] before it, and %s there",
+				p.Name, strings.Join(without, ", "), advice))
+		}
+	}
 	return warnings
+}
+
+// isFor tells whether the policy can hold for anybody of a directory. One of type none has no groups.
+func (p PolicyConfig) isFor(d *DirectoryConfig) bool {
+	return (len(p.Directories) == 0 || slices.Contains(p.Directories, d.Name)) &&
+		(d.Type != "none" || len(p.Groups) == 0 || len(p.Users) > 0)
+}
+
+// isForAllOf tells whether the policy holds for everybody of a directory, so that none behind it does.
+func (p PolicyConfig) isForAllOf(d *DirectoryConfig) bool {
+	return p.isFor(d) && len(p.Clients)+len(p.Groups)+len(p.Users) == 0
 }
 
 // checkNames wants every realm that a client names to have a directory; claimed tells where each realm was given.

@@ -27,7 +27,7 @@ func (c *Config) policies() []*authn.Policy {
 		first := firstFactors[p.FirstFactor]
 		withFactor := first == authn.Password || first == authn.PIN
 		all[i] = &authn.Policy{
-			Name: p.Name, Clients: p.Clients, Groups: foldGroups(p.Groups), Deny: p.Deny, First: first,
+			Name: p.Name, Clients: p.Clients, Directories: p.Directories, Groups: foldGroups(p.Groups), Deny: p.Deny, First: first,
 			Joined: withFactor && p.Code != "challenge", CodeFirst: p.CodeFirst,
 			Ask:          withFactor && p.Code != "joined",
 			ExemptGroups: foldGroups(p.ExemptGroups), ActivateAtLogin: p.ActivateAtLogin, Window: c.window(), Reply: replies(p.Reply),
