@@ -4,10 +4,15 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"sekisho/directory"
+	"sekisho/internal/conf"
 	"sekisho/internal/testenv"
 )
 
@@ -55,4 +60,49 @@ directory:
     timeout: 5s
 policies: [{name: all}]
 `, dir, server.LDAPS, server.CA, testenv.SlapdReaderDN, testenv.SlapdReaderPassword, testenv.SlapdBase), 0o600))
+}
+
+// TestDirectoryGuide reads the configurations that docs/directory-ad.md gives.
+func TestDirectoryGuide(t *testing.T) {
+	text, err := os.ReadFile("../../docs/directory-ad.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := 0
+	for _, block := range regexp.MustCompile("(?s)```yaml\n(directory:.*?)```").FindAllSubmatch(text, -1) {
+		yaml := regexp.MustCompile(`bind_password_file: \S+`).ReplaceAll(block[1], []byte("bind_password: x"))
+		var c Config
+		if err := conf.Parse(&c, "directory-ad.md", yaml).Err(); err != nil {
+			t.Error(err)
+		}
+		c.Directory.LDAP.CAFile = ""
+		if faults := c.Directory.LDAP.Check(); len(faults) > 0 {
+			t.Error(faults)
+		}
+		read++
+	}
+	if read != 2 {
+		t.Errorf("%d configurations", read)
+	}
+}
+
+// TestDirectoryHealth: words for /readyz, and usable while one server is not known to be down.
+func TestDirectoryHealth(t *testing.T) {
+	dead := func() string { return fmt.Sprintf("ldap://127.0.0.1:%d", testenv.Port(t)) }
+	l, err := directory.OpenLDAP("corp", directory.LDAPConfig{URLs: []string{dead(), dead()}, BaseDN: "dc=x", FailureLimit: -1,
+		ConnectTimeout: 5 * time.Second, Timeout: 5 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if words, usable := directoryHealth(l); words != "ok" || !usable {
+		t.Errorf("before the first look-up: %s %v", words, usable)
+	}
+	if _, err := l.Lookup(t.Context(), []byte("alice")); err == nil {
+		t.Fatal("a dead port answers")
+	}
+	words, usable := directoryHealth(l)
+	if usable || !strings.HasPrefix(words, "0 of 2 servers answer; ldap://127.0.0.1:") || strings.Count(words, "is down since 20") != 2 {
+		t.Errorf("both dead: %s %v", words, usable)
+	}
 }
