@@ -37,8 +37,9 @@ type namespaces struct{ gateway, user string }
 const dictionary = "/etc/radcli/dictionary"
 
 // startGateway runs ocserv against a RADIUS server on loopback. With apart it lives in a namespace of its own and its
-// users come over the wire from another one; RADIUS reaches the test's network through relays.
-func startGateway(t *testing.T, radiusPort, acctPort int, secret string, apart bool) *gateway {
+// users come over the wire from another one; RADIUS reaches the test's network through relays. More are further lines of
+// its configuration.
+func startGateway(t *testing.T, radiusPort, acctPort int, secret string, apart bool, more ...string) *gateway {
 	t.Helper()
 	ocserv := testenv.Need(t, "ocserv")
 	testenv.Need(t, "openconnect")
@@ -81,7 +82,7 @@ func startGateway(t *testing.T, radiusPort, acctPort int, secret string, apart b
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.write("ocserv.conf", strings.Join([]string{
+	g.write("ocserv.conf", strings.Join(append([]string{
 		fmt.Sprintf("auth = \"radius[config=%s,groupconfig=true]\"", g.path("radcli.conf")),
 		fmt.Sprintf("acct = \"radius[config=%s]\"", g.path("radcli.conf")),
 		"listen-host = " + host,
@@ -104,7 +105,7 @@ func startGateway(t *testing.T, radiusPort, acctPort int, secret string, apart b
 		"device = e2evpn",
 		"ipv4-network = 198.18.8.0",
 		"ipv4-netmask = 255.255.255.0",
-		"pid-file = " + g.path("ocserv.pid"), ""}, "\n"))
+		"pid-file = " + g.path("ocserv.pid"), ""}, append(more, "")...), "\n"))
 
 	args := []string{ocserv, "-f", "-d", "2", "-c", g.path("ocserv.conf")}
 	if apart {
@@ -155,10 +156,19 @@ var passwordForm = regexp.MustCompile(`(?m)^Password[0-9]*:`)
 // login lets openconnect sign in, answering the forms in order, without opening a tunnel.
 func (g *gateway) login(name string, answers ...string) vpnLogin {
 	g.t.Helper()
+	return g.loginTo("", name, answers...)
+}
+
+// loginTo is login into a group; empty: none is asked for.
+func (g *gateway) loginTo(group, name string, answers ...string) vpnLogin {
+	g.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 45*time.Second)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, testenv.Need(g.t, "openconnect"), "--protocol=anyconnect", "--cafile", g.ca, "--user", name,
-		"--authenticate", "https://"+g.address+"/")
+	args := []string{"--protocol=anyconnect", "--cafile", g.ca, "--user", name, "--authenticate"}
+	if group != "" {
+		args = append(args, "--authgroup", group)
+	}
+	cmd := exec.CommandContext(ctx, testenv.Need(g.t, "openconnect"), append(args, "https://"+g.address+"/")...)
 	cmd.Stdin = strings.NewReader(strings.Join(answers, "\n") + "\n")
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
