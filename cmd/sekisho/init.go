@@ -409,10 +409,10 @@ func (a *app) tellInit(in *installation, o initOptions) {
 		}
 	}
 	next("sekisho check-config %s --probe", config)
+	next("systemctl enable --now sekisho, or: sekisho serve --config %s", config)
 	for _, c := range in.clients {
 		next(wordInitGateway, c, config, in.path(filepath.Join("secrets", c+".secret")))
 	}
-	next("systemctl enable --now sekisho, or: sekisho serve --config %s", config)
 	if o.noDirectory {
 		next("sekisho token enroll YOU && sekisho user set-pin YOU")
 	} else {
