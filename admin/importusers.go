@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -47,7 +48,7 @@ func readUsers(text []byte, bad func(line int, problem string)) []userOf {
 		switch {
 		case u.serial == "" || u.user == "":
 			bad(line, "want a serial and a user with a comma between")
-		case len(u.user) > maxUserName || !utf8.ValidString(u.user) || shown([]byte(u.user)) != strings.ReplaceAll(u.user, `\`, `\x5c`):
+		case len(u.user) > maxUserName || !utf8.ValidString(u.user) || strings.ContainsFunc(u.user, unprintable):
 			bad(line, fmt.Sprintf("the user has to be at most %d octets of printable UTF-8", maxUserName))
 		case first[u.serial] != 0:
 			bad(line, fmt.Sprintf("line %d has the same serial; a token comes in with one user", first[u.serial]))
@@ -57,6 +58,8 @@ func readUsers(text []byte, bad func(line int, problem string)) []userOf {
 		}
 	}
 }
+
+func unprintable(r rune) bool { return !unicode.IsPrint(r) }
 
 // mapUsers gives the rows the users that a list names. A line that fits no row is a fault: a misspelt serial would leave
 // somebody without a token.

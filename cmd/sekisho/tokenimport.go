@@ -35,9 +35,9 @@ func (a *app) tokenImport() *cobra.Command {
 		Use: "import FILE", Short: "Bring the tokens of a seed file in, all or none",
 		Long: "FILE is a seed file as vendors ship it: text in columns (CSV), PSKC (RFC 6030), or one otpauth URI a line. It is told\n" +
 			"apart by how it begins. - reads standard input.\n\n" +
-			"The header of a text file names the columns: secret_hex, secret_base32 or secret_base64, and any of serial,\n" +
-			"credential_id, mode, hash, digits, period, counter, start, expiry, form, user; --columns names them where the header\n" +
-			"does not. A user column, an otpauth URI's label or --users says who gets a token; the others go into the stock.\n\n" +
+			"The header of a text file names its columns: serial, secret, user, mode, hash, digits, period, counter, start, expiry,\n" +
+			"form, credential_id and what vendors call them (docs/seed-files.md); --columns says what it does not. The user column,\n" +
+			"an otpauth URI's label or --users says who gets a token; the others go into the stock.\n\n" +
 			"Try --dry-run first: it tells what the file holds, when its tokens expire as the dates were read, and every line that\n" +
 			"is wrong. One wrong line refuses the file, unless --skip-bad is given. A token that is here already stays as it is,\n" +
 			"so the same file twice changes nothing. Logins go on meanwhile.",
