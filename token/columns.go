@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -214,7 +215,8 @@ func (c *csvReader) fill(row *Row) error {
 		counter = counter || (column.field == "counter" && row.Token.Last != NoStep)
 	}
 	t := &row.Token
-	t.Mode, t.Hash, t.Digits = cmp.Or(t.Mode, TOTP), cmp.Or(t.Hash, SHA1), cmp.Or(t.Digits, 6)
+	t.Mode, t.Digits = cmp.Or(t.Mode, TOTP), cmp.Or(t.Digits, 6)
+	row.guessHash()
 	if t.Mode == TOTP {
 		t.Period = cmp.Or(t.Period, 30)
 	}
@@ -247,7 +249,9 @@ func (c *csvReader) field(row *Row, field string, text []byte) (err error) {
 	var n int64
 	switch field {
 	case "serial":
-		t.Serial = s
+		if t.Serial = s; shortened.MatchString(s) {
+			err = fmt.Errorf("%s is what a spreadsheet makes of a long number; give the column the form of text and save the file again", shown(s))
+		}
 	case "credential_id":
 		t.CredentialID = s
 	case "secret", "secret_hex", "secret_base32", "secret_base64":
@@ -280,6 +284,21 @@ func (c *csvReader) field(row *Row, field string, text []byte) (err error) {
 		}
 	}
 	return err
+}
+
+// shortened is a serial such as 2.60012E+12, of which the end is lost.
+var shortened = regexp.MustCompile(`^[0-9][.,]?[0-9]*[eE]\+[0-9]+$`)
+
+// guessHash takes SHA-1 where the file names no hash. A secret of the length that RFC 6238 gives another one is odd then: a
+// token that is read with the wrong hash never opens anything.
+func (r *Row) guessHash() {
+	if r.Token.Hash != 0 {
+		return
+	}
+	r.Token.Hash = SHA1
+	if n := len(r.Seed); n == 32 || n == 64 {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("its secret has %d octets, as for SHA%d, and the file names no hash; read as SHA1, so try a code first", n, n*8))
+	}
 }
 
 func (c *csvReader) instant(row *Row, text string) (int64, error) {

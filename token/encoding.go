@@ -94,48 +94,61 @@ func (c *csvReader) findEncoding() error {
 		return c.fault(c.columns[at].name, fmt.Errorf("the file is longer than %d MB: say how its secrets are written, hex, base32 or base64", maxReadAhead>>20))
 	}
 	// Lines are taken apart in place, so the survey works on a copy.
-	survey := csvReader{in: bufio.NewReaderSize(bytes.NewReader(text), maxLine), options: c.options, separator: c.separator}
-	counts, err := survey.count(at)
-	if err != nil {
+	ahead := &csvReader{in: bufio.NewReaderSize(bytes.NewReader(text), maxLine), options: c.options, separator: c.separator}
+	if c.encoding, err = ahead.survey(at); err != nil {
 		return c.fault(c.columns[at].name, err)
 	}
-	c.encoding = counts
 	c.in = bufio.NewReaderSize(bytes.NewReader(text), maxLine)
 	return nil
 }
 
-// count reads the secrets of all lines in each way.
-//
-// The digits of hex and the letters of base32 in one case are too few of those of base64 for a secret in base64 to look like
-// them by chance (1 in 10^10), so base64 is what is left. Between hex and base32, most wins; equal numbers leave it open.
-func (c *csvReader) count(at int) (Encoding, error) {
-	rows, hex, base32, base64 := 0, 0, 0, 0
-	reads := func(e Encoding, text []byte) int {
-		seed, err := e.decode(text)
-		clear(seed)
-		if err != nil {
-			return 0
-		}
-		return 1
+// minShape is the shortest text that says something about its encoding, in characters.
+const minShape = 16
+
+// looks says in which encodings a secret may be. Hex and base32 go by the letters alone, whatever the length of the secret:
+// the digits of hex and the letters of base32 in one case are too few of those of base64 for a secret in base64 to look like
+// them by chance (1 in 10^8), while a secret in hex that is too short for us may be a good one in base64.
+func looks(text []byte) (hex, base32, base64 bool) {
+	if len(text) < minShape {
+		return false, false, false
 	}
+	read := func(decode func([]byte) (Seed, error)) bool {
+		seed, err := decode(bytes.Clone(text))
+		clear(seed)
+		return err == nil
+	}
+	oneCase := bytes.Equal(text, bytes.ToUpper(text)) || bytes.Equal(text, bytes.ToLower(text))
+	return read(decodeHex), oneCase && read(decodeBase32), read(decodeBase64)
+}
+
+// survey looks at the secrets of all lines together. Between hex and base32 the larger number wins and equal numbers leave it
+// open; base64 is what looks like neither.
+func (c *csvReader) survey(at int) (Encoding, error) {
+	rows, hex, base32, base64 := 0, 0, 0, 0
 	for {
 		line, err := c.nextLine()
-		if err != nil && !errors.As(err, new(*RowError)) || errors.As(err, new(endError)) {
-			break // where the file ends, or what follows cannot be made out; reading it says so
+		if err != nil && (!errors.As(err, new(*RowError)) || errors.As(err, new(endError))) {
+			break // the file ends or what follows cannot be made out; reading it says so
 		}
 		if err != nil || c.split(line) != nil || at >= len(c.fields) || len(c.fields[at]) == 0 {
 			continue
 		}
-		text := c.fields[at]
 		rows++
-		hex += reads(Hex, text)
-		base64 += reads(Base64, text)
-		if bytes.Equal(text, bytes.ToUpper(text)) || bytes.Equal(text, bytes.ToLower(text)) {
-			base32 += reads(Base32, text)
+		packed := withoutBlanks(c.fields[at])
+		isHex, isBase32, isBase64 := looks(packed)
+		clear(packed)
+		if isHex {
+			hex++
+		}
+		if isBase32 {
+			base32++
+		}
+		if isBase64 {
+			base64++
 		}
 	}
 	switch {
-	case rows == 0 || (hex == 0 && base32 == 0 && base64 == 0):
+	case hex == 0 && base32 == 0 && base64 == 0:
 		return AnyEncoding, nil // no line has a secret; each says so
 	case hex > base32 && 2*hex >= rows:
 		return Hex, nil

@@ -70,13 +70,8 @@ func parseNumber(s string, low, high int64) (int64, error) {
 // decodeSecret reads a secret in one of the three spellings. Blanks are left out: people and tools group digits. The
 // caller bounds the text.
 func decodeSecret(text []byte, decode func([]byte) (Seed, error)) (Seed, error) {
-	packed := make([]byte, 0, len(text))
-	defer func() { clear(packed[:cap(packed)]) }()
-	for _, c := range text {
-		if c != ' ' && c != '\t' {
-			packed = append(packed, c)
-		}
-	}
+	packed := withoutBlanks(text)
+	defer clear(packed)
 	seed, err := decode(packed)
 	if err != nil {
 		return nil, err
@@ -88,7 +83,22 @@ func decodeSecret(text []byte, decode func([]byte) (Seed, error)) (Seed, error) 
 	return seed, nil
 }
 
+// withoutBlanks gives a copy that the caller clears.
+func withoutBlanks(text []byte) []byte {
+	packed := make([]byte, 0, len(text))
+	for _, c := range text {
+		if c != ' ' && c != '\t' && c != '\r' && c != '\n' {
+			packed = append(packed, c)
+		}
+	}
+	return packed
+}
+
+// decodeHex takes digits in either case, with or without 0x before them.
 func decodeHex(text []byte) (Seed, error) {
+	if len(text) > 2 && text[0] == '0' && (text[1] == 'x' || text[1] == 'X') {
+		text = text[2:]
+	}
 	seed := make(Seed, len(text)/2)
 	if _, err := hex.Decode(seed, text); err != nil {
 		clear(seed)

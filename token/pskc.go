@@ -199,6 +199,7 @@ func (p *pskcReader) row(key *element) (*Row, error) {
 		err = p.data(row, key, parts["Data"])
 	}
 	if err == nil {
+		row.guessHash()
 		if err = row.Token.Check(); err != nil {
 			err = key.fault("%w", err)
 		}
@@ -227,7 +228,7 @@ func (r *Row) algorithm(key *element) error {
 // and said.
 func (r *Row) parameters(e *element) error {
 	t := &r.Token
-	t.Hash, t.Digits = SHA1, 6
+	t.Digits = 6
 	var parts map[string]*element
 	if e != nil {
 		var err error

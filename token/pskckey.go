@@ -2,6 +2,7 @@ package token
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hmac"
@@ -13,6 +14,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"hash"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -154,17 +156,10 @@ func (c *pskcCrypt) findKey(value *element) error {
 		return c.source.fault("it holds %s: only files under a pre-shared key (KeyName) or a password (DerivedKey) are taken; ask the vendor for one of these", form)
 	}
 	if len(c.options.Key) == 0 {
-		return cmpElement(c.source, value).fault("the secrets are encrypted under a pre-shared key%s and none was given", named(name))
+		return cmp.Or(c.source, value).fault("the secrets are encrypted under a pre-shared key%s and none was given", named(name))
 	}
 	c.key = c.options.Key
 	return nil
-}
-
-func cmpElement(a, b *element) *element {
-	if a != nil {
-		return a
-	}
-	return b
 }
 
 func named(e *element) string {
@@ -178,7 +173,7 @@ func named(e *element) string {
 // any namespace: RFC 6030 itself writes some of them in none.
 func (c *pskcCrypt) derive(derived *element) error {
 	method := derived.child("KeyDerivationMethod")
-	if name := method.attr("Algorithm"); method == nil || !oneOf(name, pbkdf2Names) {
+	if name := method.attr("Algorithm"); method == nil || !slices.Contains(pbkdf2Names, name) {
 		return derived.fault("the key comes from the password by %s: only PBKDF2 is taken", algorithm(name))
 	}
 	params := method.child("PBKDF2-params")
@@ -298,13 +293,8 @@ func octets(e *element) ([]byte, error) {
 	if e == nil {
 		return nil, errors.New("it is missing")
 	}
-	packed := make([]byte, 0, len(e.text))
-	defer func() { clear(packed[:cap(packed)]) }()
-	for _, c := range e.text {
-		if c != ' ' && c != '\t' && c != '\r' && c != '\n' {
-			packed = append(packed, c)
-		}
-	}
+	packed := withoutBlanks(e.text)
+	defer clear(packed)
 	out := make([]byte, base64.StdEncoding.DecodedLen(len(packed)))
 	n, err := base64.StdEncoding.Strict().Decode(out, packed)
 	if err != nil {
@@ -323,13 +313,4 @@ func algorithm(uri string) string {
 		uri = uri[at+1:]
 	}
 	return shownName(uri)
-}
-
-func oneOf(s string, list []string) bool {
-	for _, one := range list {
-		if s == one {
-			return true
-		}
-	}
-	return false
 }

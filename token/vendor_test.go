@@ -114,6 +114,9 @@ func TestFindEncoding(t *testing.T) {
 		{name: "mixed", text: file(hex20, base64.StdEncoding.EncodeToString(a), base64.StdEncoding.EncodeToString(testSeed(2, 20))), fault: "1 of 3 secrets look like hex, 0 like base32: say how they are written"},
 		{name: "hex with a damaged one", text: file(hex20, hex20b, "zz"+hex20b[2:]), fault: "line 4, column seed: the secret is not hexadecimal"},
 		{name: "hex with one cut to look like base64", text: file(hex20, hex20b, hex20[:39]+"/"), fault: "line 4, column seed: the secret is not hexadecimal"},
+		{name: "hex with 0x", text: file("0x"+hex20, "0X"+hex20b), want: 20},
+		{name: "short hex is no base64", text: file("00112233445566778899aabb", "a0112233445566778899aabb"), fault: "line 2, column seed: the secret has 12 octets"},
+		{name: "short base32 is no base64", text: file(inBase32(a[:15]), inBase32(a[1:16])), fault: "line 2, column seed: the secret has 15 octets"},
 		{name: "nothing", text: file("?", "??"), fault: "line 2, column seed: the secret is not 16 to 128 octets in hexadecimal, base32 or base64"},
 		{name: "name and option differ", text: "serial,secret_hex\n1," + hex20, o: ReadOptions{Encoding: Base64}, fault: "by its name it is hex, and base64 was asked for"},
 	} {
@@ -176,6 +179,13 @@ func TestCutAndOddFiles(t *testing.T) {
 	lost := inUTF16("serial,seed\n1001,"+hex20+"\n", binary.LittleEndian)
 	if _, err := readAll(lost[:len(lost)-1], ReadOptions{}); err == nil || !strings.Contains(err.Error(), "line 2: it has a character that was lost") {
 		t.Errorf("half a character: %v", err)
+	}
+	if _, err := readAll("serial,seed_hex\n2.60012E+12,"+hex20+"\n", ReadOptions{}); err == nil || !strings.Contains(err.Error(), `line 2, column serial: "2.60012E+12" is what a spreadsheet makes of a long number`) {
+		t.Errorf("a shortened serial: %v", err)
+	}
+	rows, err = readAll("serial,seed_hex,hash\n1,"+hex.EncodeToString(testSeed(1, 32))+",\n2,"+hex.EncodeToString(testSeed(2, 32))+",SHA256\n", ReadOptions{})
+	if err != nil || len(rows[0].Warnings) != 1 || !strings.Contains(rows[0].Warnings[0], "32 octets, as for SHA256, and the file names no hash") || len(rows[1].Warnings) != 0 {
+		t.Errorf("no hash: %v, %+v", err, rows)
 	}
 	contradiction := "serial,type,mode,seed_hex\n1,HOTP,TOTP," + hex20 + "\n"
 	if _, err := readAll(contradiction, ReadOptions{}); err == nil || !strings.Contains(err.Error(), `line 2, column mode: "TOTP" contradicts another column`) {
