@@ -40,6 +40,7 @@ type Client struct {
 	Prompts       Prompts
 	Names         Names         // how typed names are read
 	Language      Language      // of what a Reject may tell (P4)
+	RepeatWithin  time.Duration // how long the same login, brought again, gets its verdict again; 0: never, at most MaxRepeatWithin
 	RejectDelay   time.Duration // least time from arrival to a refusal (S20)
 	RetryAfter    time.Duration // when the gateway repeats its request; refusals leave before it where they can
 	Deadline      time.Duration // from arrival; after it the gateway has given up and nothing is answered
@@ -121,6 +122,7 @@ type Login struct {
 	Packet  []byte    // the datagram, for the digest of S17; valid until Authenticate returns
 	Arrived time.Time // with monotonic part: deadlines and delays count from here
 	Method  Method
+	Signed  bool // its Message-Authenticator was verified
 }
 
 // lone is the text of a login that needs nothing but a code.
@@ -167,7 +169,7 @@ type Decision struct {
 	Message string    // Reply-Message: the prompt of a Challenge, or what may be told after proof (P4)
 	State   []byte    // of a Challenge: at most 64 printable octets
 	Delayed bool      // leaves by S20: every Reject, and the Challenges of a blind client
-	Repeat  bool      // worked out again for a request that was answered before a restart (S17)
+	Repeat  bool      // the verdict of an earlier request: before a restart (S17), or the same login brought again
 	Seq     uint64    // of the event; zero where nothing was recorded
 	Batched bool      // one of a commit's answers: the store says when all of them are handed out
 }

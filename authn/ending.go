@@ -149,6 +149,9 @@ func claim(acc *Account, source uint64, client string, until time.Time) *Memory 
 // nothing of its own; one that ends a round always does, because it spends a State.
 func (t *attempt) change(s Step, set settlement, f Facts, acc *Account, now time.Time) (Change, Decision, error) {
 	t.strike = s.Has(CountSource)
+	if acc != nil {
+		t.memo.generation = acc.Generation
+	}
 	const memory = CountSource | KeepText | ReleasePair
 	if s.Do == DoReject && s.Effects&^memory == 0 && t.f.Round != AnswerRound && f.Proof != Right && t.flooding(s, now) {
 		ch := Change{}
@@ -323,6 +326,7 @@ func (t *attempt) answer(d Decision, e *Event) {
 	}
 	t.a.Metrics.count(t.l.Client, d.Verdict, d.Reason, notices, t.stages)
 	t.a.enrolment(d)
+	t.remember(d, e)
 	t.logLine(d, e, notices)
 	t.done(d)
 }

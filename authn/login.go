@@ -55,6 +55,7 @@ type memory struct {
 	budget   budget
 	failures tally // by user and source (row 4)
 	alarms   alarms
+	memos    memos
 	without  enrolment
 	floods   flood
 	lines    lines
@@ -83,6 +84,7 @@ const (
 	domainPassword
 	domainFlood
 	domainName
+	domainMemo
 )
 
 // attempt is one login on its way through the table.
@@ -127,6 +129,11 @@ type attempt struct {
 		decision Decision
 		event    *Event
 		claimed  bool
+	}
+	memo struct { // of this very login
+		key        [16]byte
+		mine       *memo  // this attempt has to end it
+		generation uint32 // of the account when the attempt was decided
 	}
 	room struct { // for what the store is asked with
 		accounts [1]AccountID
@@ -181,6 +188,9 @@ func (t *attempt) run() {
 				return
 			}
 			if t.past != nil && t.repeatVerdict() {
+				return
+			}
+			if !t.recall() {
 				return
 			}
 		case DoSlots:

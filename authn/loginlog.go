@@ -120,6 +120,7 @@ func (a *Authenticator) Run(ctx context.Context) {
 		case <-tick.C:
 			now := a.Now()
 			a.kept.sweep(now)
+			a.memos.clean(now)
 			a.flushFloods(now)
 		case <-ctx.Done():
 			a.writeLines()

@@ -158,7 +158,7 @@ func (r *request) fill() (refusal string) {
 	}
 	l := &r.login
 	*l = authn.Login{Client: &r.client.login, Name: p.name, State: p.state, Station: p.station,
-		Source: r.path.remote, Packet: p.raw, Arrived: r.arrived, Method: authn.PAP}
+		Source: r.path.remote, Packet: p.raw, Arrived: r.arrived, Method: authn.PAP, Signed: p.maAt != 0}
 	switch p.kinds {
 	case kindCHAP:
 		l.Method = authn.CHAP

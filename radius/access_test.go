@@ -64,6 +64,22 @@ func TestMessageAuthPolicy(t *testing.T) {
 	}
 }
 
+// TestSigned: a login says whether its Message-Authenticator was verified.
+func TestSigned(t *testing.T) {
+	c := gatewayConfig()
+	c.MessageAuthenticator, c.RepeatWithin = "ratchet", 20*time.Second
+	var logins []authn.Login
+	r := newRig(t, func(l *authn.Login) authn.Decision {
+		logins = append(logins, *l)
+		return accept(l)
+	}, c)
+	r.one(unsigned(papPacket(1, "x")))
+	r.one(pap(2, "x"))
+	if len(logins) != 2 || logins[0].Signed || !logins[1].Signed || logins[1].Client.RepeatWithin != 20*time.Second {
+		t.Errorf("logins %+v", logins)
+	}
+}
+
 func TestRatchet(t *testing.T) {
 	c := gatewayConfig()
 	c.MessageAuthenticator = "ratchet"

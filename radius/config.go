@@ -95,6 +95,11 @@ type ClientConfig struct {
 	// RejectDelay is the least time from a request to its refusal, 100ms to 10s; it slows down guessing through the
 	// gateway. Default: 1s, or two thirds of retry_after where that is less.
 	RejectDelay time.Duration `yaml:"reject_delay"`
+	// RepeatWithin answers the same login again with the verdict it had, for gateways that bring one twice: after a lost
+	// answer with a new Request Authenticator, or for portal and gateway one after the other. It has to be the same person,
+	// station and whole text at a client of the same service, with Message-Authenticator; nothing is used or counted again.
+	// Within that time whoever knows both, password and code, gets in again from the same station. 0 to 30s. Default: 0, never.
+	RepeatWithin time.Duration `yaml:"repeat_within"`
 	// RetryAfter is when the gateway repeats an unanswered request, 100ms to 60s; refusals leave before it where they can.
 	// Default: by profile, as its guide sets the gateway; generic, paloalto and mikrotik: 3s, strongswan: 2s, fortigate: 5s,
 	// others: 10s.
@@ -317,6 +322,16 @@ func (s *settled) client(key string, c ClientConfig) *client {
 		s.fault(key+".prompts", strconv.Quote(c.Prompts)+" is not a language here", "choose ja, en or both")
 	}
 	l.Names = s.names(key+".names", c.Names)
+	switch l.RepeatWithin = c.RepeatWithin; {
+	case c.RepeatWithin < 0 || c.RepeatWithin > authn.MaxRepeatWithin:
+		s.fault(key+".repeat_within", c.RepeatWithin.String()+" is out of range", "give 0s to 30s")
+	case c.RepeatWithin > 0 && cl.messageAuth == messageAuthOff:
+		s.fault(key+".repeat_within", "needs Message-Authenticator, or anybody on the path could forge the request that is answered again",
+			"set message_authenticator: required, or leave repeat_within out")
+	case c.RepeatWithin > 0:
+		s.warn(key+".repeat_within", "lets the same password and code in again from the same station for "+c.RepeatWithin.String(),
+			"keep it for gateways that bring one login twice")
+	}
 	l.RetryAfter = s.duration(key+".retry_after", c.RetryAfter, p.retryAfter, 100*time.Millisecond, time.Minute)
 	usual := min(defaultRejectDelay, max(l.RetryAfter*2/3, leastRejectDelay))
 	l.RejectDelay = s.duration(key+".reject_delay", c.RejectDelay, usual, leastRejectDelay, 10*time.Second)

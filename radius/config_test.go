@@ -109,6 +109,11 @@ func TestConfigFaults(t *testing.T) {
 		{"prompts", "clients[0].prompts", "not a language", false, func(_ *Config, cl *ClientConfig) { cl.Prompts = "de" }},
 		{"encoding", "clients[0].password_encoding", "not known", false, func(_ *Config, cl *ClientConfig) { cl.PasswordEncoding = "latin9" }},
 		{"nameless probe", "clients[0].probe_users[1]", "is empty", false, func(_ *Config, cl *ClientConfig) { cl.ProbeUsers = []string{"probe", ""} }},
+		{"repeats for long", "clients[0].repeat_within", "31s is out of range; give 0s to 30s", false, func(_ *Config, cl *ClientConfig) { cl.RepeatWithin = 31 * time.Second }},
+		{"repeats what is not signed", "clients[0].repeat_within", "needs Message-Authenticator", false, func(_ *Config, cl *ClientConfig) {
+			cl.RepeatWithin, cl.MessageAuthenticator = time.Second, "off"
+		}},
+		{"repeats", "clients[0].repeat_within", "lets the same password and code in again", true, func(_ *Config, cl *ClientConfig) { cl.RepeatWithin = time.Second }},
 		{"delay", "clients[0].reject_delay", "out of range", false, func(_ *Config, cl *ClientConfig) { cl.RejectDelay = time.Millisecond }},
 		{"delay behind deadline", "clients[0].reject_delay", "not below the deadline", false, func(_ *Config, cl *ClientConfig) { cl.RejectDelay, cl.Deadline = 2*time.Second, time.Second }},
 		{"delay behind retry", "clients[0].reject_delay", "not below retry_after", true, func(_ *Config, cl *ClientConfig) { cl.RejectDelay = 4 * time.Second }},

@@ -31,6 +31,12 @@ type running struct {
 
 func startService(t testing.TB, more ...string) *running {
 	t.Helper()
+	return startSite(t, "first_factor: gateway", "first_factor: gateway", more...)
+}
+
+// startSite is startService with the keys of its one client and its one policy.
+func startSite(t testing.TB, client, policy string, more ...string) *running {
+	t.Helper()
 	dir := t.TempDir()
 	r := &running{seed: token.NewSeed(token.SeedSize), hotp: token.Token{Mode: token.HOTP, Hash: token.SHA1, Digits: 6, Last: token.NoStep}}
 	if err := token.NewOuterKeyFile(filepath.Join(dir, "sealing.key")); err != nil {
@@ -45,12 +51,12 @@ keys: {file: %[1]s/sealing.key}
 radius:
   listen: 127.0.0.1:%[2]d
   listen_accounting: 127.0.0.1:%[3]d
-  clients: [{name: gw, addresses: 127.0.0.1, secret: %[4]s, first_factor: gateway, reject_delay: 100ms}]
+  clients: [{name: gw, addresses: 127.0.0.1, secret: %[4]s, %[6]s, reject_delay: 100ms}]
 directory: {type: none}
-policies: [{name: all, first_factor: gateway}]
+policies: [{name: all, %[7]s}]
 admin: {socket: %[1]s/admin.sock}
 %[5]s
-`, dir, auth, acct, serveSecret, strings.Join(more, "\n")))
+`, dir, auth, acct, serveSecret, strings.Join(more, "\n"), client, policy))
 	r.api = serving(t, path).api
 	r.address = fmt.Sprintf("127.0.0.1:%d", auth)
 	file := "serial,secret_base32,mode,user\nH1," + base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(r.seed) + ",hotp,annie\n"
