@@ -17,14 +17,14 @@ func (s *service) watchdog(ctx context.Context, every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
-		asked, cancel := context.WithTimeout(ctx, every)
+		asked, cancel := context.WithTimeout(ctx, every/2)
 		err := s.db.Ping(asked)
 		cancel()
 		switch {
 		case ctx.Err() != nil:
 			return
 		case errors.Is(err, context.DeadlineExceeded):
-			s.log.Error("the database does not answer; the service manager is told nothing, so that it starts the service anew", "waited", every)
+			s.log.Error("the database does not answer; the service manager is told nothing, so that it starts the service anew", "waited", every/2)
 		default:
 			s.tell(s.manager.Alive())
 		}
