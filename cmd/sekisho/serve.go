@@ -188,8 +188,8 @@ func (s *service) run(ctx context.Context) error {
 	group.Go(func() error { return s.radius.Serve(ctx) })
 	group.Go(func() error {
 		s.reloadOnHangup(ctx)
-		s.tell(s.manager.Stopping())
 		close(s.stopping)
+		s.tell(s.manager.Stopping())
 		return nil
 	})
 	serve := func(server *http.Server, at net.Listener) {
