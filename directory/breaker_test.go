@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -23,26 +24,40 @@ func TestRest(t *testing.T) {
 	}
 }
 
-// testBreaker has servers whose probes fail as long as dead says so.
-func testBreaker(ctx context.Context, servers int) (b *breaker, dead *atomic.Bool, probes *[]time.Duration) {
-	dead, probes = &atomic.Bool{}, &[]time.Duration{}
-	dead.Store(true)
-	began := time.Now()
-	b = &breaker{servers: make([]breakerServer, servers), base: ctx, probe: func(context.Context, int) error {
-		*probes = append(*probes, time.Since(began).Round(time.Second))
-		if dead.Load() {
-			return errors.New("still dead")
-		}
-		return nil
-	}}
-	return b, dead, probes
+// prober stands for servers whose probes fail as long as dead says so.
+type prober struct {
+	dead  atomic.Bool
+	began time.Time
+	mu    sync.Mutex
+	at    []time.Duration // when it was asked
+}
+
+func (p *prober) probe(context.Context, int) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.at = append(p.at, time.Since(p.began).Round(time.Second))
+	if p.dead.Load() {
+		return errors.New("still dead")
+	}
+	return nil
+}
+
+// take gives the probes since it was last called.
+func (p *prober) take() []time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at := p.at
+	p.at = nil
+	return at
 }
 
 func TestBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		b, dead, probes := testBreaker(ctx, 3)
+		p := &prober{began: time.Now()}
+		p.dead.Store(true)
+		b := &breaker{servers: make([]breakerServer, 3), base: ctx, probe: p.probe}
 		wantOrder := func(what string, want ...int) {
 			t.Helper()
 			if got := b.order(); !slices.Equal(got, want) {
@@ -59,14 +74,14 @@ func TestBreaker(t *testing.T) {
 		time.Sleep(100 * time.Second)
 		synctest.Wait()
 		// Five failures at once count; then each probe in vain.
-		if want := []time.Duration{time.Second, 33 * time.Second, 93 * time.Second}; !slices.Equal(*probes, want) {
-			t.Errorf("probes at %v, want %v", *probes, want)
+		if got, want := p.take(), []time.Duration{time.Second, 33 * time.Second, 93 * time.Second}; !slices.Equal(got, want) {
+			t.Errorf("probes at %v, want %v", got, want)
 		}
 		b.failed(2, errors.New("hiccup"))
 		b.failed(0, errors.New("hiccup"))
 		b.failed(0, errors.New("hiccup"))
 		wantOrder("all are down: the fewest failures first", 2, 0, 1)
-		dead.Store(false)
+		p.dead.Store(false)
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		wantOrder("all are back", 1, 2, 0)
@@ -75,27 +90,27 @@ func TestBreaker(t *testing.T) {
 		}
 
 		// It greets probes and fails logins: the rests go on growing. An answer to a login ends that.
-		*probes = nil
+		p.take()
 		b.failed(1, errors.New("gone"))
 		time.Sleep(30 * time.Second)
 		synctest.Wait()
-		if len(*probes) != 0 {
-			t.Errorf("probed after %v although it failed many times before", *probes)
+		if at := p.take(); len(at) != 0 {
+			t.Errorf("probed after %v although it failed many times before", at)
 		}
 		b.answered(1)
 		wantOrder("an answer brings it back at once", 2, 0, 1)
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
-		if len(*probes) != 0 {
-			t.Errorf("a server that answers is probed: %v", *probes)
+		if at := p.take(); len(at) != 0 {
+			t.Errorf("a server that answers is probed: %v", at)
 		}
 		b.failed(1, errors.New("gone"))
 		time.Sleep(1500 * time.Millisecond)
 		synctest.Wait()
-		if len(*probes) != 1 {
-			t.Errorf("probes %v after one failure, want one after a second", *probes)
+		if at := p.take(); len(at) != 1 {
+			t.Errorf("probes %v after one failure, want one after a second", at)
 		}
-		dead.Store(true)
+		p.dead.Store(true)
 		b.failed(1, errors.New("gone")) // left to cancel, which ends the probing
 	})
 }
@@ -107,7 +122,7 @@ func TestDeadServersCostNothing(t *testing.T) {
 	hung.accept = func(net.Conn) bool { return false }
 	config := good.config()
 	config.URLs = []string{fmt.Sprintf("ldaps://127.0.0.1:%d", testenv.Port(t)), hung.config().URLs[0], good.url}
-	config.ConnectTimeout, config.Timeout = 100*time.Millisecond, 30*time.Second
+	config.ConnectTimeout, config.Timeout = time.Second, 30*time.Second
 	l := openLDAP(t, config)
 	l.dialer.breaker.probe = func(context.Context, int) error { return errors.New("not now") }
 	for i := range 20 {
