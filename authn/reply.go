@@ -22,8 +22,10 @@ type ReplyRule struct {
 }
 
 func (r *ReplyRule) fits(c *Client, u *User) bool {
-	p := Policy{Clients: r.Clients, Groups: r.Groups}
-	if !p.atClient(c) || !p.forUser(u) {
+	if len(r.Clients) > 0 && !slices.Contains(r.Clients, c.Name) && !slices.Contains(r.Clients, c.Service) {
+		return false
+	}
+	if len(r.Groups) > 0 && !memberOf(u, r.Groups) {
 		return false
 	}
 	for name, wanted := range r.Attributes {
@@ -138,6 +140,9 @@ func CheckReplyValue(value string) (attribute string, err error) {
 
 // OwnReplyValue reports that a value is different from user to user.
 func OwnReplyValue(value string) bool {
+	if !strings.Contains(value, "${") {
+		return false // the usual case, on the path of every login
+	}
 	for rest := value; ; {
 		_, _, after, ok, err := cutReference(rest)
 		if ok || err != nil {
