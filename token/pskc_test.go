@@ -195,6 +195,23 @@ func TestPSKCExamplesOfTheRFC(t *testing.T) {
 	}
 }
 
+// The dates of the device and of the policy both hold, so the narrower of the two does, in whichever place it stands.
+func TestPSKCDatesNarrow(t *testing.T) {
+	const from, until = "<StartDate>%d-01-01T00:00:00Z</StartDate>", "<ExpiryDate>%d-01-01T00:00:00Z</ExpiryDate>"
+	for _, c := range [][4]int{{2026, 2035, 2027, 2030}, {2027, 2030, 2026, 2035}, {2026, 2030, 2027, 2035}} {
+		k := totpKey("A1", plainValue(testSeed(1, 20)))
+		k.device, k.policy = fmt.Sprintf(from+until, c[0], c[1]), fmt.Sprintf(from+until, c[2], c[3])
+		rows, err := readAll(container(k), ReadOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := rows[0]
+		if rfc3339(r.Token.Start) != "2027-01-01T00:00:00Z" || rfc3339(r.Token.Expiry) != "2030-01-01T00:00:00Z" || r.ExpiryText != "2030-01-01T00:00:00Z" {
+			t.Errorf("%v: from %s to %s (%s)", c, rfc3339(r.Token.Start), rfc3339(r.Token.Expiry), r.ExpiryText)
+		}
+	}
+}
+
 // Every form that is taken, with keys of our own.
 func TestPSKCForms(t *testing.T) {
 	plain := []byte("four plain words make 32 octets.")

@@ -187,6 +187,9 @@ func TestCutAndOddFiles(t *testing.T) {
 	if err != nil || len(rows[0].Warnings) != 1 || !strings.Contains(rows[0].Warnings[0], "32 octets, as for SHA256, and the file names no hash") || len(rows[1].Warnings) != 0 {
 		t.Errorf("no hash: %v, %+v", err, rows)
 	}
+	if _, err := readAll("serial,seed_hex,\n1,"+hex20+",\n2,"+hex20b+",2030-12-31\n", ReadOptions{}); err == nil || !strings.Contains(err.Error(), "line 3, column 3: the header has no name for it") {
+		t.Errorf("a column without a name: %v", err)
+	}
 	contradiction := "serial,type,mode,seed_hex\n1,HOTP,TOTP," + hex20 + "\n"
 	if _, err := readAll(contradiction, ReadOptions{}); err == nil || !strings.Contains(err.Error(), `line 2, column mode: "TOTP" contradicts another column`) {
 		t.Errorf("two modes: %v", err)
