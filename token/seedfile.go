@@ -45,8 +45,9 @@ func ParseFormat(s string) (Format, error) {
 type ReadOptions struct {
 	Format Format
 
-	// Columns of text: from a field as [ReadTokens] names it to the column that holds it, by its name in the header or by
-	// its number, 1 for the first. A column named here need not have a name that is known.
+	// Columns of text: from a field to the column that holds it, by its name in the header or by its number, 1 for the first.
+	// The fields are serial, credential_id, secret (or secret_hex, secret_base32, secret_base64), mode, hash, digits, period,
+	// counter, start, expiry, form and user; the header may name them in most of the ways that vendors do.
 	Columns map[string]string
 	// Skip are columns to pass over, by name or number. Without it a column of an unknown name is a fault, because a
 	// misspelt "expiry" would be lost in silence.
@@ -121,12 +122,14 @@ type rowReader interface {
 	close() // wipes what it still holds of secrets
 }
 
-// endError marks a fault after which the rest of the file cannot be made out.
+// endError marks a fault that spoils the file: what follows cannot be made out, or would fail in the same way.
 type endError struct{ error }
 
 func (e endError) Unwrap() error { return e.error }
 
-// ReadTokens reads tokens from a seed file and calls each for one row after the other, however long the file is.
+// ReadTokens reads tokens from a seed file and calls each for one row after the other, however long the file is; only text
+// whose secrets do not say how they are encoded is held in memory, up to 64 MB. What the formats are is written down in
+// docs/seed-files.md.
 //
 // Nothing of a file with a fault may be kept: a row handed to each may stand before the fault. So the caller collects the
 // rows, or writes them where they can be undone, until ReadTokens returns nil. After a fault each is called no more, and the
