@@ -381,7 +381,7 @@ func TestImportForms(t *testing.T) {
 	s, _, _ := importing(t, io.Discard)
 	h := s.Handler()
 	file := seedRows(2, func(int) string { return "" })
-	kind, body := form(t, "file", file, "users", "Serial,User\nA00000,annie\n")
+	kind, body := form(t, "file", file, "users", "Serial,User\na00000,annie\n")
 	if r := reportOf(t, post(h, t.Context(), "dry_run=true", kind, body)); r.Tokens != 2 || r.Assigned != 1 {
 		t.Errorf("%+v", r)
 	}

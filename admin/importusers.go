@@ -27,7 +27,7 @@ func readUsers(text []byte, bad func(line int, problem string)) []userOf {
 	r := csv.NewReader(bytes.NewReader(text))
 	r.FieldsPerRecord, r.TrimLeadingSpace, r.ReuseRecord = -1, true, true
 	var all []userOf
-	first := map[string]int{} // by serial
+	first := map[string]int{} // by serial in capitals, as the reader of seed files compares them
 	for begin := true; ; begin = false {
 		fields, err := r.Read()
 		if errors.Is(err, io.EOF) {
@@ -50,10 +50,10 @@ func readUsers(text []byte, bad func(line int, problem string)) []userOf {
 			bad(line, "want a serial and a user with a comma between")
 		case len(u.user) > maxUserName || !utf8.ValidString(u.user) || strings.ContainsFunc(u.user, unprintable):
 			bad(line, fmt.Sprintf("the user has to be at most %d octets of printable UTF-8", maxUserName))
-		case first[u.serial] != 0:
-			bad(line, fmt.Sprintf("line %d has the same serial; a token comes in with one user", first[u.serial]))
+		case first[strings.ToUpper(u.serial)] != 0:
+			bad(line, fmt.Sprintf("line %d has the same serial; a token comes in with one user", first[strings.ToUpper(u.serial)]))
 		default:
-			first[u.serial] = line
+			first[strings.ToUpper(u.serial)] = line
 			all = append(all, u)
 		}
 	}
@@ -73,11 +73,11 @@ func (p *importPlan) mapUsers(text []byte) {
 	rows := make(map[string]*planRow, len(p.rows))
 	for i := range p.rows {
 		if serial := p.rows[i].token.Serial; serial != "" {
-			rows[serial] = &p.rows[i]
+			rows[strings.ToUpper(serial)] = &p.rows[i]
 		}
 	}
 	for _, u := range readUsers(text, bad) {
-		row := rows[u.serial]
+		row := rows[strings.ToUpper(u.serial)]
 		switch {
 		case row == nil:
 			bad(u.line, fmt.Sprintf("no good row of the seed file has the serial %s", quoted(u.serial)))

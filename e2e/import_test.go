@@ -171,7 +171,7 @@ func TestImportWhileLogins(t *testing.T) {
 	s.start()
 	keys, names := newKeys(t, token.HOTP, "W", workers), users(workers)
 	for _, k := range keys {
-		k.distinct(50_000)
+		k.distinct(largest / 2)
 	}
 	s.load(keys, names)
 	var refused, silent, accepted atomic.Int64
@@ -273,7 +273,7 @@ func TestImportCutOff(t *testing.T) {
 			t.Fatalf("round %d, %s was ended: %d tokens of %d", round, what, first, n)
 		}
 		// What was cut is cleared in the background, and meanwhile the same tokens may be refused as under way.
-		deadline := time.Now().Add(30 * time.Second)
+		deadline := time.Now().Add(90 * time.Second)
 		for out, status := s.try("", "token", "import", path); status != 0; out, status = s.try("", "token", "import", path) {
 			if time.Now().After(deadline) {
 				t.Fatalf("round %d: the same file again: %s", round, out)
