@@ -83,6 +83,22 @@ func (a *Account) hold(id token.ID, s token.Standing, now time.Time) {
 // MostTokens is how many tokens one account may hold: each one is evaluated at each login and charged for (S4).
 const MostTokens = 10
 
+// MostHolds is how many tokens one account may have held in its life, revoked ones included: they stay, so that a late code
+// of one is told apart from a guess (P4).
+const MostHolds = 256
+
+// full refuses one more token for an account.
+func (a *Account) full(id token.ID) *Refusal {
+	switch {
+	case a.held() >= MostTokens:
+		return refusal("too-many-tokens", "%s holds %d tokens, the most one person may have; revoke one first.", a.Name, MostTokens)
+	case len(a.Assignments) >= MostHolds && a.Assignment(id) == nil:
+		return refusal("too-many-holds", "%s has held %d tokens, revoked ones included, the most one account keeps; give back one that was held before.",
+			a.Name, MostHolds)
+	}
+	return nil
+}
+
 func (a *Account) held() (n int) {
 	for _, s := range a.Assignments {
 		if s.Standing != token.Revoked {
@@ -120,8 +136,9 @@ func (a Act) Assign(h *Held, o Owner, id token.ID, share, pending bool) (Change,
 		return Change{}, refusal("already-assigned", "%s already holds token %s.", acc.Name, label(t))
 	case t.State == token.InUse && !share:
 		return Change{}, refusal("token-in-use", "Token %s is held by somebody else; revoke it there first, or add --share if both are to use it.", label(t))
-	case acc.held() >= MostTokens:
-		return Change{}, refusal("too-many-tokens", "%s holds %d tokens, the most one person may have; revoke one first.", acc.Name, MostTokens)
+	}
+	if r := acc.full(id); r != nil {
+		return Change{}, r
 	}
 	standing, detail := token.Active, "active"
 	if pending {
@@ -139,8 +156,8 @@ func (a Act) Enroll(h *Held, o Owner, t *token.Token) (Change, *Refusal) {
 	if acc == nil {
 		return Change{}, refusal("not-found", "The user is gone; look again with 'sekisho user show'.")
 	}
-	if acc.held() >= MostTokens {
-		return Change{}, refusal("too-many-tokens", "%s holds %d tokens, the most one person may have; revoke one first.", acc.Name, MostTokens)
+	if r := acc.full(t.ID); r != nil {
+		return Change{}, r
 	}
 	acc.hold(t.ID, token.Pending, a.Now)
 	next := *t

@@ -48,6 +48,13 @@ func TestActs(t *testing.T) {
 	for i := range MostTokens {
 		full.Assignments = append(full.Assignments, token.Assignment{Token: token.ID(100 + i), Standing: token.Active})
 	}
+	worn := &Account{ID: 3, Name: "annie"}
+	for i := range MostHolds {
+		worn.Assignments = append(worn.Assignments, token.Assignment{Token: token.ID(100 + i), Standing: token.Revoked})
+	}
+	if r := worn.CanTake(1); r == nil || r.Code != "too-many-holds" {
+		t.Errorf("an import into an account with %d holds: %v", MostHolds, r)
+	}
 	confirm := func(a *Account, tok *token.Token, r token.Result) func() (Change, *Refusal) {
 		return func() (Change, *Refusal) {
 			c, refused, err := act.Confirm(holding(a, tok), me, 7, fits(r))
@@ -93,6 +100,12 @@ func TestActs(t *testing.T) {
 			do: func() (Change, *Refusal) {
 				return act.Assign(holding(full, stock(token.Hardware)), me, 7, false, false)
 			}},
+		{name: "one too many in a life", refused: "too-many-holds",
+			do: func() (Change, *Refusal) {
+				return act.Assign(holding(worn, stock(token.Hardware)), me, 7, false, false)
+			}},
+		{name: "enroll one too many in a life", refused: "too-many-holds",
+			do: func() (Change, *Refusal) { return act.Enroll(holding(worn, nil), me, stock(token.Software)) }},
 		{name: "enroll", standing: token.Pending, state: token.InUse, recorded: true,
 			do: func() (Change, *Refusal) { return act.Enroll(holding(nil, nil), me, stock(token.Software)) }},
 		{name: "enroll one too many", refused: "too-many-tokens",

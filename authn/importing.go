@@ -70,8 +70,11 @@ func (a Act) Import(incoming []Incoming, here func(AccountID) *Account, pending 
 
 // CanTake says why an account may not get so many more tokens by an import; nil when it may.
 func (a *Account) CanTake(n int) *Refusal {
-	if a.held()+n > MostTokens {
+	switch {
+	case a.held()+n > MostTokens:
 		return refusal("too-many-tokens", "%s would hold more than %d tokens; nothing was imported.", a.Name, MostTokens)
+	case len(a.Assignments)+n > MostHolds:
+		return refusal("too-many-holds", "%s would have held more than %d tokens, revoked ones included; nothing was imported.", a.Name, MostHolds)
 	}
 	return nil
 }

@@ -22,7 +22,7 @@ const (
 	maxNotices = 32
 	maxCharges = 4 * 367
 	maxKnown   = 32
-	maxHolds   = 256
+	maxHolds   = authn.MostHolds
 )
 
 var errCodec = errors.New("malformed record")
