@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sekisho/admin"
@@ -17,12 +18,13 @@ type parts struct {
 	login       *authn.Authenticator
 	api         *admin.Server
 	handler     http.Handler // of api
+	calls       *atomic.Int64 // being served, of all parts with these directories
 }
 
 // build makes the parts of a configuration. They go on with the memory of the former ones, and with their directories
 // where these are the same; without former ones handler is left to whoever serves the API first.
 func (s *service) build(config *Config, former *parts, sameDirectories bool) (*parts, error) {
-	p := &parts{config: config}
+	p := &parts{config: config, calls: new(atomic.Int64)}
 	if former == nil {
 		former = &parts{}
 	}
@@ -31,7 +33,7 @@ func (s *service) build(config *Config, former *parts, sameDirectories bool) (*p
 		return nil, err
 	}
 	if sameDirectories {
-		p.directories = former.directories
+		p.directories, p.calls = former.directories, former.calls
 	} else if p.directories, err = config.openDirectories(s.db); err != nil {
 		return nil, err
 	}
@@ -60,22 +62,35 @@ func (s *service) build(config *Config, former *parts, sameDirectories bool) (*p
 // none outlives its gateway's patience, of which 30s is the most.
 const longestLogin = 35 * time.Second
 
-// retiring are directories of former configurations that logins under way may still ask. The zero value is ready.
+// longestCall is how long a call of an operator may keep the directories of a configuration that was replaced: the users of
+// a large seed file take minutes to look up. Whoever follows logins stays longer and asks no directory.
+const longestCall = 30 * time.Minute
+
+// retiring are parts of former configurations whose directories may still be asked. The zero value is ready.
 type retiring struct {
 	mu  sync.Mutex
-	all []authn.Directories
+	all []*parts
 }
 
-// add closes directories when nothing can ask them any more.
-func (r *retiring) add(d authn.Directories) {
+// add closes the parts' directories when nothing asks them any more.
+func (r *retiring) add(p *parts) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.all = append(r.all, d)
+	r.all = append(r.all, p)
+	r.later(p, 0)
+}
+
+// later looks again after a while, and closes the directories when the time has come.
+func (r *retiring) later(p *parts, waited time.Duration) {
 	time.AfterFunc(longestLogin, func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		closeDirectories(d)
-		r.all = slices.DeleteFunc(r.all, func(x authn.Directories) bool { return &x[0] == &d[0] })
+		if waited += longestLogin; p.calls.Load() > 0 && waited < longestCall {
+			r.later(p, waited)
+			return
+		}
+		closeDirectories(p.directories)
+		r.all = slices.DeleteFunc(r.all, func(x *parts) bool { return x == p })
 	})
 }
 
@@ -83,8 +98,15 @@ func (r *retiring) add(d authn.Directories) {
 func (r *retiring) closeAll() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, d := range r.all {
-		closeDirectories(d)
+	for _, p := range r.all {
+		closeDirectories(p.directories)
 	}
 	r.all = nil
+}
+
+// ServeHTTP serves one call of the API.
+func (p *parts) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p.calls.Add(1)
+	defer p.calls.Add(-1)
+	p.handler.ServeHTTP(w, r)
 }

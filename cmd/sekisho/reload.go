@@ -111,7 +111,7 @@ func (s *service) replaceParts() (done admin.Reloaded, err error) {
 		s.level.Set(next.Log.level())
 	}
 	if !sameDirectories {
-		s.retiring.add(running.directories)
+		s.retiring.add(running)
 	}
 	s.warnOneFactor(next)
 	return done, nil

@@ -147,7 +147,7 @@ func (s *service) wire(registry *prometheus.Registry) error {
 	}
 	s.admin = p.api.HTTPServer()
 	p.handler = s.admin.Handler
-	s.admin.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.parts.Load().handler.ServeHTTP(w, r) })
+	s.admin.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.parts.Load().ServeHTTP(w, r) })
 	s.metrics = &http.Server{Handler: s.metricsHandler(registry), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
 	return nil
 }
