@@ -218,3 +218,12 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestNearest(t *testing.T) {
+	known := []string{"Class", "ASA-Group-Policy", "Filter-Id"}
+	for word, want := range map[string]string{"class": "Class", "Clas": "Class", "ASA-Group-Polcy": "ASA-Group-Policy", "filter-ID": "Filter-Id", "Nonsense": "", "": ""} {
+		if got := conf.Nearest(word, known); got != want {
+			t.Errorf("%q: %q, want %q", word, got, want)
+		}
+	}
+}
