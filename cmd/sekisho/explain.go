@@ -177,10 +177,12 @@ func (p *explainer) holds(x admin.Explanation) {
 	}
 	for _, t := range x.Tokens {
 		what := w.shut
-		if t.Opens {
+		switch {
+		case t.Opens && t.Why != nil:
+			what = w.activates
+		case t.Opens:
 			what = w.opens
-		}
-		if t.Why != nil {
+		case t.Why != nil:
 			what += ": " + p.sentence(*t.Why)
 		}
 		if t.Used {

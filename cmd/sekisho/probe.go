@@ -247,6 +247,6 @@ func (a *app) printFindings(all []finding) (good bool, err error) {
 			}
 		}
 	})
-	fmt.Fprintf(a.out, "%d ok, %d warnings, %d faults\n", count[fine], count[warning], count[fault])
+	fmt.Fprintf(a.out, "ok: %d, warnings: %d, faults: %d\n", count[fine], count[warning], count[fault])
 	return count[fault] == 0, err
 }
