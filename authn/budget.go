@@ -70,7 +70,8 @@ type budget struct {
 // where that is longer: a directory that counts from the last failure would add up what a sliding window lets through.
 type bindings struct {
 	flying   [3]int
-	wrong    [3][]time.Time
+	wrong    [3]int
+	last     time.Time // when the newest of wrong came back
 	refused  []refusedText
 	accepted uint64 // keyed hash of the password last accepted; 0: none
 	past     bool   // a bind past the budget is in flight
@@ -116,7 +117,7 @@ func (b *budget) reserve(user string, p purse, password uint64, lock Lockout, no
 	}
 	u.period = min(max(budgetPeriod, lock.Window), budgetLongest)
 	u.expire(now)
-	taken := u.flying[p] + len(u.wrong[p])
+	taken := u.flying[p] + u.wrong[p]
 	last := password != 0 && password == u.accepted
 	switch {
 	case taken < limit, last && !u.past:
@@ -143,8 +144,8 @@ func (b *budget) look(user string, p purse, lock Lockout, now time.Time) Slots {
 	limit, flying, wrong := shares(lock.Wrong)[p], 0, 0
 	if u != nil {
 		flying = u.flying[p]
-		if last := u.lastWrong(); now.Sub(last) < u.period {
-			wrong = len(u.wrong[p])
+		if now.Sub(u.last) < u.period {
+			wrong = u.wrong[p]
 		}
 	}
 	switch {
@@ -172,7 +173,7 @@ func (b *budget) done(user string, s slot, password uint64, proof Proof, now tim
 	u := b.user(user, now)
 	switch proof {
 	case Right:
-		u.wrong, u.accepted = [3][]time.Time{}, password
+		u.wrong, u.accepted = [3]int{}, password
 	case Wrong:
 		if u.accepted == password {
 			u.accepted = 0
@@ -183,7 +184,8 @@ func (b *budget) done(user string, s slot, password uint64, proof Proof, now tim
 		}
 		fallthrough
 	case Open:
-		u.wrong[s.purse] = append(u.wrong[s.purse], now)
+		u.wrong[s.purse]++
+		u.last = now
 	}
 	u.release(s)
 }
@@ -232,17 +234,7 @@ func (b *budget) sweep(now time.Time) {
 }
 
 func (u *bindings) expire(now time.Time) {
-	if now.Sub(u.lastWrong()) >= u.period {
-		u.wrong = [3][]time.Time{}
+	if now.Sub(u.last) >= u.period {
+		u.wrong = [3]int{}
 	}
-}
-
-// lastWrong is when the newest bind of a wrong password came back; zero when none counts.
-func (u *bindings) lastWrong() (last time.Time) {
-	for _, wrong := range u.wrong {
-		if n := len(wrong); n > 0 && wrong[n-1].After(last) {
-			last = wrong[n-1]
-		}
-	}
-	return last
 }
