@@ -47,6 +47,7 @@ type Explanation struct {
 	Binds      string          `json:"directory_binds,omitempty" doc:"free, in flight or spent: whether a password could be asked now"`
 	Cases      []ExplainedCase `json:"cases" doc:"what would be answered"`
 	Reply      []ReplyLine     `json:"reply,omitempty" doc:"attributes of an Access-Accept"`
+	NotTaken   []ReplyLine     `json:"reply_not_taken,omitempty" doc:"attributes that are set and not sent, because this kind of gateway takes none of them"`
 }
 
 // Why is a reason with its sentences.
@@ -100,6 +101,13 @@ type ExplainedStep struct {
 	Why
 	Row  int  `json:"row" doc:"of the login table"`
 	Pair bool `json:"two_codes,omitempty"`
+}
+
+func replyLines(all []authn.Reply) (lines []ReplyLine) {
+	for _, r := range all {
+		lines = append(lines, ReplyLine{r.Name, shown([]byte(r.Value)), r.Rule})
+	}
+	return lines
 }
 
 // ReplyLine is one attribute and the rule that set it.
@@ -157,9 +165,7 @@ func viewExplanation(x *authn.Explanation) Explanation {
 	if x.Source.IsValid() {
 		v.Source = x.Source.String()
 	}
-	for _, r := range x.Reply {
-		v.Reply = append(v.Reply, ReplyLine{r.Name, shown([]byte(r.Value)), r.Rule})
-	}
+	v.Reply, v.NotTaken = replyLines(x.Reply), replyLines(x.NotTaken)
 	for _, c := range x.Cases {
 		e := ExplainedCase{Typed: caseWords[c.Kind], Class: c.Class.String()}
 		for _, st := range c.Steps {

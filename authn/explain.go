@@ -42,6 +42,9 @@ type Explanation struct {
 
 	Cases []Case
 	Reply []Reply // of an Accept, with what decided each
+	// NotTaken are attributes that are set and not sent, because such a gateway takes none of them. Who knows gateways moves
+	// them here from Reply.
+	NotTaken []Reply
 	// ReplyFault is why there is no reply, with Refused ReplyMissing.
 	ReplyFault string
 }

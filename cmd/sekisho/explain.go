@@ -16,10 +16,11 @@ import (
 	"sekisho/admin"
 	"sekisho/authn"
 	"sekisho/radius"
+	"sekisho/radius/dictionary"
 )
 
 // explains gives the API what a login would be answered by a configuration.
-func explains(config radius.Config, login *authn.Authenticator) admin.Explain {
+func explains(config radius.Config, d *dictionary.Dictionary, login *authn.Authenticator) admin.Explain {
 	clients := config.List()
 	return func(ctx context.Context, name, client, station string) (x *authn.Explanation, known bool, err error) {
 		i := slices.IndexFunc(clients, func(c radius.ClientInfo) bool { return c.Login.Name == client })
@@ -27,7 +28,17 @@ func explains(config radius.Config, login *authn.Authenticator) admin.Explain {
 			return nil, false, nil
 		}
 		x, err = login.Explain(ctx, authn.Inquiry{Client: &clients[i].Login, Name: []byte(name), Station: []byte(station)})
-		return x, true, err
+		if err != nil {
+			return nil, true, err
+		}
+		x.Reply = slices.DeleteFunc(x.Reply, func(r authn.Reply) bool {
+			out := clients[i].LeavesOut(d, r.Attribute)
+			if out {
+				x.NotTaken = append(x.NotTaken, r)
+			}
+			return out
+		})
+		return x, true, nil
 	}
 }
 
@@ -133,13 +144,17 @@ func (p *explainer) print(x admin.Explanation) {
 			p.line(label+where, "%s: %s (%s %d)", s.Verdict, p.sentence(s.Why), w.row, s.Row)
 		}
 	}
-	for _, r := range x.Reply {
-		by := w.byPolicy
-		if r.Rule != "" {
-			by = fmt.Sprintf(w.byRule, r.Rule)
+	replies := func(list []admin.ReplyLine, more string) {
+		for _, r := range list {
+			by := w.byPolicy
+			if r.Rule != "" {
+				by = fmt.Sprintf(w.byRule, r.Rule)
+			}
+			p.line(w.reply, "%s = %s (%s)%s", r.Name, r.Value, by, more)
 		}
-		p.line(w.reply, "%s = %s (%s)", r.Name, r.Value, by)
 	}
+	replies(x.Reply, "")
+	replies(x.NotTaken, w.notTaken)
 }
 
 func (p *explainer) policies(x admin.Explanation) {

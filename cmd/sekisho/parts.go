@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"sync"
@@ -17,7 +18,7 @@ type parts struct {
 	directories authn.Directories
 	login       *authn.Authenticator
 	api         *admin.Server
-	handler     http.Handler // of api
+	handler     http.Handler  // of api
 	calls       *atomic.Int64 // being served, of all parts with these directories
 }
 
@@ -28,9 +29,9 @@ func (s *service) build(config *Config, former *parts, sameDirectories bool) (*p
 	if former == nil {
 		former = &parts{}
 	}
-	replies, err := config.replyBook()
+	d, err := config.Radius.Dictionary()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("reading the dictionaries: %w", err)
 	}
 	if sameDirectories {
 		p.directories, p.calls = former.directories, former.calls
@@ -40,13 +41,13 @@ func (s *service) build(config *Config, former *parts, sameDirectories bool) (*p
 	own, _, _ := config.own() // checked when it was loaded
 	p.login = &authn.Authenticator{
 		Directories: p.directories, Store: s.db, Keys: s.db.Keys(), Policies: config.policies(),
-		Replies: replies, Limits: config.limits(), Tell: config.tell(), Own: own,
+		Replies: config.replyBook(d), Limits: config.limits(), Tell: config.tell(), Own: own,
 		Epoch: uint32(s.db.Epoch()), Clock: s.clock.Clock, Now: time.Now, Log: s.log, Metrics: s.counters,
 		Batches: true, Former: former.login,
 	}
 	p.api = &admin.Server{
 		Store: adminStore{s.db}, Directories: p.directories, Keys: s.db.Keys(), Clients: gateways{config.Radius, s.db}, Policies: p.login.Policies, Clock: s.clock,
-		Explain:   explains(config.Radius, p.login),
+		Explain:   explains(config.Radius, d, p.login),
 		Operators: admin.Operators{Names: config.Admin.Operators}, Issuer: config.Enroll.Issuer,
 		DateOnly: config.dateOnly(),
 		Forget:   func(accounts ...authn.AccountID) { s.radius.Forget(accounts...) },

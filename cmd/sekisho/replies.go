@@ -67,18 +67,14 @@ func (r ReplyConfig) sentence() string {
 }
 
 // replyBook gives the reply rules as logins see them.
-func (c *Config) replyBook() (*authn.ReplyBook, error) {
-	d, err := c.Radius.Dictionary()
-	if err != nil {
-		return nil, fmt.Errorf("reading the dictionaries: %w", err)
-	}
+func (c *Config) replyBook(d *dictionary.Dictionary) *authn.ReplyBook {
 	book := &authn.ReplyBook{Encode: func(list []authn.Attribute) ([]byte, error) { return radius.CompileReply(d, list) }}
 	for _, r := range c.Replies {
 		book.Rules = append(book.Rules, &authn.ReplyRule{
 			Name: r.Name, Clients: r.Clients, Groups: foldGroups(r.Groups), Attributes: r.Attributes, Set: replies(r.Set), Required: r.Required,
 		})
 	}
-	return book, nil
+	return book
 }
 
 // replies lists attributes in the order of their names, values of one name in the order of the file.

@@ -61,10 +61,11 @@ func TestDocumentedReplies(t *testing.T) {
 		if strings.Contains(strings.Join(warnings, "\n"), "replies") {
 			t.Errorf("%swarnings %q", example, warnings)
 		}
-		book, err := c.replyBook()
+		d, err := c.Radius.Dictionary()
 		if err != nil {
 			t.Fatal(err)
 		}
+		book := c.replyBook(d)
 		sent := 0
 		for _, k := range c.Radius.List() {
 			list, err := authn.Replies(book.Rules, &k.Login, person, c.policies()[0])
