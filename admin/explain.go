@@ -25,6 +25,7 @@ type Explanation struct {
 	At         time.Time       `json:"at"`
 	Client     string          `json:"client"`
 	Reading    []string        `json:"reading" doc:"how the name is read, a sentence each"`
+	ReadingJA  []string        `json:"reading_ja"`
 	User       string          `json:"user,omitempty" doc:"canonical name"`
 	Directory  string          `json:"directory,omitempty"`
 	Groups     []string        `json:"groups,omitempty"`
@@ -145,8 +146,9 @@ func (s *Server) explain(ctx context.Context, in *struct {
 }
 
 func viewExplanation(x *authn.Explanation) Explanation {
-	v := Explanation{At: x.At, Reading: x.Reading, Refused: why(x.Refused), ReplyFault: shown([]byte(x.ReplyFault)), Exempt: x.Exempt, Unenrolled: x.Unenrolled,
+	v := Explanation{At: x.At, Refused: why(x.Refused), ReplyFault: shown([]byte(x.ReplyFault)), Exempt: x.Exempt, Unenrolled: x.Unenrolled,
 		PIN: x.PIN, Stopped: x.Stopped, Binds: slotWords[x.Binds], Policies: []PolicyFit{}, Tokens: []ExplainedHold{}, Cases: []ExplainedCase{}}
+	v.Reading, v.ReadingJA = sentences(x.Reading)
 	if x.User == nil {
 		return v
 	}

@@ -16,6 +16,7 @@ type NameReading struct {
 	Typed     string   `json:"typed" doc:"octets that are no printable text stand as \\xHH"`
 	Client    string   `json:"client,omitempty" doc:"whose rules it is read by; empty: those of operators"`
 	Steps     []string `json:"steps" doc:"what was done, a sentence each"`
+	StepsJA   []string `json:"steps_ja"`
 	Directory string   `json:"directory,omitempty" doc:"the one that is asked; empty: none is"`
 	AskedFor  string   `json:"asked_for,omitempty" doc:"the name it is asked for"`
 	Result    string   `json:"result" doc:"found, unknown-user, ambiguous-user or directory-down"`
@@ -45,8 +46,11 @@ func (s *Server) readName(ctx context.Context, in *struct {
 	}
 	typed := []byte(in.Typed)
 	r := names.Read(s.Directories, typed)
-	v := NameReading{Typed: shown(typed), Client: in.Client, Steps: r.Steps(s.Directories, names, typed)}
-	say := func(format string, a ...any) { v.Steps = append(v.Steps, fmt.Sprintf(format, a...)) }
+	v := NameReading{Typed: shown(typed), Client: in.Client}
+	v.Steps, v.StepsJA = sentences(r.Steps(s.Directories, names, typed))
+	say := func(english, japanese string, a ...any) {
+		v.Steps, v.StepsJA = append(v.Steps, fmt.Sprintf(english, a...)), append(v.StepsJA, fmt.Sprintf(japanese, a...))
+	}
 	if r.Branch == nil {
 		v.Result = authn.UnknownUser.String()
 		return &struct{ Body NameReading }{v}, nil
@@ -56,22 +60,22 @@ func (s *Server) readName(ctx context.Context, in *struct {
 	switch {
 	case errors.Is(err, authn.ErrUnknownUser):
 		v.Result = authn.UnknownUser.String()
-		say("It knows nobody of this name.")
+		say("It knows nobody of this name.", "この名前の利用者はいません。")
 	case errors.Is(err, authn.ErrAmbiguousUser):
 		v.Result = authn.AmbiguousUser.String()
-		say("The name fits more than one of its users, so nobody gets in by it.")
+		say("The name fits more than one of its users, so nobody gets in by it.", "この名前に当てはまる利用者が複数いるため、この名前では利用できません。")
 	case err != nil:
 		s.Log.Error("the directory did not answer", "directory", r.Branch.Name, "error", err)
 		v.Result = authn.DirectoryDown.String()
-		say("It does not answer; the service's log has the reason.")
+		say("It does not answer; the service's log has the reason.", "応答がありません。理由はサービスのログにあります。")
 	default:
 		v.Result, v.User, v.ID = "found", shown([]byte(u.Name)), shown([]byte(u.ID))
-		say("It knows them as %s, id %s.", v.User, v.ID)
+		say("It knows them as %s, id %s.", "利用者 %s (ID %s) です。", v.User, v.ID)
 		if id := s.Store.AccountOf(u.Directory, u.ID); id != 0 {
 			v.Account = id.String()
 		}
 		if u.Barred != 0 {
-			say("It lets nobody in by this name: %s", u.Barred.Sentence())
+			say("It lets nobody in by this name: %[1]s", "この名前では利用できません: %[2]s", u.Barred.Sentence(), u.Barred.Japanese())
 		}
 		if client != nil {
 			s.sayPolicy(client, u, &v, say)
@@ -81,16 +85,24 @@ func (s *Server) readName(ctx context.Context, in *struct {
 }
 
 // sayPolicy names the policy that holds for somebody at a client.
-func (s *Server) sayPolicy(c *authn.Client, u *authn.User, v *NameReading, say func(string, ...any)) {
+func (s *Server) sayPolicy(c *authn.Client, u *authn.User, v *NameReading, say func(english, japanese string, a ...any)) {
 	p := authn.For(s.Policies, c, u)
 	switch {
 	case p == nil:
-		say("No policy fits them at client %s, so they are refused.", c.Name)
+		say("No policy fits them at client %s, so they are refused.", "VPN装置 %s で当てはまるポリシーがないため、拒否します。", c.Name)
 		return
 	case p.Deny:
-		say("At client %s policy %s holds, which refuses them.", c.Name, p.Name)
+		say("At client %s policy %s holds, which refuses them.", "VPN装置 %s ではポリシー %s により拒否します。", c.Name, p.Name)
 	default:
-		say("At client %s policy %s holds.", c.Name, p.Name)
+		say("At client %s policy %s holds.", "VPN装置 %s ではポリシー %s を適用します。", c.Name, p.Name)
 	}
 	v.Policy = p.Name
+}
+
+// sentences parts them by language.
+func sentences(all []authn.Sentence) (english, japanese []string) {
+	for _, s := range all {
+		english, japanese = append(english, s.English), append(japanese, s.Japanese)
+	}
+	return english, japanese
 }

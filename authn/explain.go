@@ -19,8 +19,8 @@ type Inquiry struct {
 // Explanation is the answer to an Inquiry. What it says holds at At: later failures, tokens and changes change it.
 type Explanation struct {
 	At       time.Time
-	Reading  []string // how the name is read, a sentence each
-	User     *User    // nil: the directory gave nobody
+	Reading  []Sentence // how the name is read
+	User     *User      // nil: the directory gave nobody
 	Account  AccountID
 	Refused  Reason // why nothing is compared, whatever is typed; zero: nothing stands in the way
 	Policies []PolicyFit

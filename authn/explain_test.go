@@ -166,7 +166,7 @@ func TestExplainDetails(t *testing.T) {
 	want(t, "the answer", h.try(gw, "bob", p.devices[0].code(h.step(p.devices[0])), home, d.State...), authn.Accept, authn.OK)
 
 	x := h.explain(gw, " bob", home)
-	if len(x.Reading) == 0 || !strings.Contains(x.Reading[len(x.Reading)-1], "asked for bob") {
+	if len(x.Reading) == 0 || !strings.Contains(x.Reading[len(x.Reading)-1].English, "asked for bob") {
 		t.Errorf("how the name is read: %q", x.Reading)
 	}
 	if want := []authn.PolicyFit{{"leavers", true, false}, {"wifi", false, true}, {"staff", true, true}}; !reflect.DeepEqual(x.Policies, want) || x.Policy != staff {

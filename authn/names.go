@@ -259,5 +259,5 @@ func (r *NameReading) Err() error {
 	case r.fault != nil:
 		return r.fault
 	}
-	return fmt.Errorf("%w: %s", ErrUnknownUser, r.refusal())
+	return fmt.Errorf("%w: %s", ErrUnknownUser, r.refusal().English)
 }

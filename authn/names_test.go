@@ -124,7 +124,7 @@ func TestNamesThatAreNone(t *testing.T) {
 			if r.Branch != nil || !errors.Is(r.Err(), authn.ErrUnknownUser) {
 				t.Errorf("%q: %v %q", typed, r.Err(), r.Name)
 			}
-			if steps := r.Steps(site, &n, []byte(typed)); len(steps) != 1 || !strings.HasPrefix(steps[0], "No directory is asked: the name ") {
+			if steps := r.Steps(site, &n, []byte(typed)); len(steps) != 1 || !strings.HasPrefix(steps[0].English, "No directory is asked: the name ") {
 				t.Errorf("%q: %q", typed, steps)
 			}
 			if _, err := site.Lookup(context.Background(), &r); !errors.Is(err, authn.ErrUnknownUser) {
@@ -162,7 +162,14 @@ func TestNameSteps(t *testing.T) {
 		{authn.Names{}, site, "a@b@c", []string{`No directory is asked: it has more than one \ or @, so it could be read in two ways.`}},
 	} {
 		r := tt.names.Read(tt.site, []byte(tt.typed))
-		if got := r.Steps(tt.site, &tt.names, []byte(tt.typed)); fmt.Sprint(got) != fmt.Sprint(tt.want) {
+		var got []string
+		for _, s := range r.Steps(tt.site, &tt.names, []byte(tt.typed)) {
+			got = append(got, s.English)
+			if s.Japanese == "" || s.Japanese == s.English || strings.Contains(s.Japanese, "%!") {
+				t.Errorf("%q has no Japanese, or not all of it: %q", s.English, s.Japanese)
+			}
+		}
+		if fmt.Sprint(got) != fmt.Sprint(tt.want) {
 			t.Errorf("%q:\n%q\nwant\n%q", tt.typed, got, tt.want)
 		}
 	}
@@ -257,7 +264,7 @@ func FuzzNames(f *testing.F) {
 			t.Fatal("the typed octets were changed")
 		}
 		for _, s := range steps {
-			if !utf8.ValidString(s) || strings.ContainsAny(s, "\x00\x1b\n\u202e") {
+			if both := s.English + s.Japanese; !utf8.ValidString(both) || strings.ContainsAny(both, "\x00\x1b\n\u202e") {
 				t.Fatalf("a sentence is not harmless: %q", s)
 			}
 		}

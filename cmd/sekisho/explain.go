@@ -102,7 +102,11 @@ func (p *explainer) sentence(y admin.Why) string {
 
 func (p *explainer) print(x admin.Explanation) {
 	w := p.words
-	for _, s := range x.Reading {
+	reading := x.Reading
+	if p.japanese {
+		reading = x.ReadingJA
+	}
+	for _, s := range reading {
 		p.line(w.name, "%s", s)
 	}
 	if x.User != "" {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -24,7 +25,7 @@ func (a *app) userCommand() *cobra.Command {
 }
 
 func (a *app) userShow() *cobra.Command {
-	var typed, client string
+	var typed, client, lang string
 	cmd := &cobra.Command{
 		Use: "show USER | show --as NAME [--client CLIENT]", Short: "Show a user: directory, tokens, locks; or how a typed name is read",
 		Long: "With --as it tells step by step how a name is read that somebody types: its realm, the directory that is asked, who is\n" +
@@ -43,7 +44,10 @@ func (a *app) userShow() *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return a.showReading(cmd.Context(), typed, client)
+				if lang = cmp.Or(lang, language()); lang != "en" && lang != "ja" {
+					return usageError{fmt.Errorf("--lang %q is neither en nor ja", lang)}
+				}
+				return a.showReading(cmd.Context(), typed, client, lang)
 			}
 			var raw json.RawMessage
 			if err := a.api().call(cmd.Context(), http.MethodGet, "/api/v1/users/"+url.PathEscape(args[0]), nil, &raw); err != nil {
@@ -60,12 +64,13 @@ func (a *app) userShow() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&typed, "as", "", "tell how this typed `name` is read")
+	cmd.Flags().StringVar(&lang, "lang", "", "with --as: `language`, en or ja (default: that of $LC_ALL, $LC_MESSAGES or $LANG)")
 	cmd.Flags().StringVar(&client, "client", "", "with --as: by the rules of this `client`; default: as operators' commands read names")
 	return a.listing(cmd)
 }
 
 // showReading tells how a typed name is read.
-func (a *app) showReading(ctx context.Context, typed, client string) error {
+func (a *app) showReading(ctx context.Context, typed, client, lang string) error {
 	var raw json.RawMessage
 	query := url.Values{"typed": {typed}}
 	if client != "" {
@@ -81,7 +86,11 @@ func (a *app) showReading(ctx context.Context, typed, client string) error {
 	if err := json.Unmarshal(raw, &r); err != nil {
 		return err
 	}
-	for i, step := range r.Steps {
+	steps := r.Steps
+	if lang == "ja" {
+		steps = r.StepsJA
+	}
+	for i, step := range steps {
 		fmt.Fprintf(a.out, "%d. %s\n", i+1, step)
 	}
 	return nil
