@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -29,8 +30,8 @@ func sameName(value, folded string) bool {
 // FoldGroup gives the form in which [authn.User].Groups names a group: lower case, and a DN without optional blanks and
 // escapes. Policies are compared after their groups passed through it.
 func FoldGroup(group string) string {
-	dn, err := ldap.ParseDN(group)
-	if err != nil || len(dn.RDNs) == 0 {
+	dn, ok := parseDN(group)
+	if !ok {
 		return strings.ToLower(strings.TrimSpace(group))
 	}
 	var b strings.Builder
@@ -52,8 +53,28 @@ func FoldGroup(group string) string {
 
 // IsDN tells whether a text is the DN of an entry.
 func IsDN(text string) bool {
+	_, ok := parseDN(text)
+	return ok
+}
+
+// attributeType is the left side of an RDN: a name or an object identifier (RFC 4514 section 3). The library takes more,
+// escaped blanks among it, which could not be written again as they were.
+var attributeType = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9-]*|[0-9]+(\.[0-9]+)*)$`)
+
+// parseDN reads a text that names an entry other than the root.
+func parseDN(text string) (*ldap.DN, bool) {
 	dn, err := ldap.ParseDN(text)
-	return err == nil && len(dn.RDNs) > 0
+	if err != nil || len(dn.RDNs) == 0 {
+		return nil, false
+	}
+	for _, rdn := range dn.RDNs {
+		for _, a := range rdn.Attributes {
+			if !attributeType.MatchString(a.Type) {
+				return nil, false
+			}
+		}
+	}
+	return dn, true
 }
 
 // writeDNValue escapes what RFC 4514 section 2.4 asks to escape and leaves other text readable, Japanese included.
