@@ -1,6 +1,7 @@
 package authn
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"unicode"
@@ -61,12 +62,12 @@ func refusedName(why Sentence) Sentence {
 func faultOf(err error) Sentence {
 	_, english, _ := strings.Cut(err.Error(), ": ")
 	japanese := "名前に制御文字があります"
-	switch err {
-	case errNameLong:
+	switch {
+	case errors.Is(err, errNameLong):
 		japanese = fmt.Sprintf("名前が%dオクテットを超えています", MaxName)
-	case errNameUTF8:
+	case errors.Is(err, errNameUTF8):
 		japanese = "名前がUTF-8ではありません"
-	case errNameBlank:
+	case errors.Is(err, errNameBlank):
 		japanese = "名前が空白です"
 	}
 	return Sentence{english, japanese}

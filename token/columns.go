@@ -264,7 +264,7 @@ func (c *csvReader) field(row *Row, field string, text []byte) (err error) {
 		n, err = parseNumber(s, MinDigits, MaxDigits)
 		t.Digits = uint8(n)
 	case "period":
-		n, err = parseNumber(strings.TrimRight(strings.ToLower(s), " seconds"), MinPeriod, MaxPeriod)
+		n, err = parseNumber(strings.TrimRight(strings.ToLower(s), " cdenos"), MinPeriod, MaxPeriod)
 		t.Period = uint16(n)
 	case "counter":
 		n, err = parseNumber(s, 0, MaxCounter)

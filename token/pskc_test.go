@@ -4,7 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/pbkdf2"
-	"crypto/sha1" //nolint:gosec // as in the files that are read
+	"crypto/sha1" // as in the files that are read
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/base64"

@@ -5,7 +5,7 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hmac"
-	"crypto/sha1" //nolint:gosec // as in the files that are read
+	"crypto/sha1" // as in the files that are read
 	"crypto/sha512"
 	"encoding/base64"
 	"encoding/hex"

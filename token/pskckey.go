@@ -7,7 +7,7 @@ import (
 	"crypto/cipher"
 	"crypto/hmac"
 	"crypto/pbkdf2"
-	"crypto/sha1" //nolint:gosec // HMAC-SHA-1 is what RFC 6030 asks every reader to know
+	"crypto/sha1" // HMAC-SHA-1 is what RFC 6030 asks every reader to know
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/base64"

@@ -210,16 +210,16 @@ func (m *moved) write(out, config string) (err error) {
 		return err
 	}
 	for _, c := range m.clients {
-		if err := os.WriteFile(secretFile(secrets, c.Name), c.Secret.Reveal(), 0o640); err != nil {
+		if err := os.WriteFile(secretFile(secrets, c.Name), c.Secret.Reveal(), 0o640); err != nil { //nolint:gosec // the service reads it by its group
 			return err
 		}
 	}
 	if people != "" {
-		if err := os.WriteFile(filepath.Join(out, "users.yaml"), []byte(people), 0o640); err != nil {
+		if err := os.WriteFile(filepath.Join(out, "users.yaml"), []byte(people), 0o640); err != nil { //nolint:gosec // the service reads it by its group
 			return err
 		}
 	}
-	return os.WriteFile(filepath.Join(out, "freeradius.yaml"), []byte(config), 0o640)
+	return os.WriteFile(filepath.Join(out, "freeradius.yaml"), []byte(config), 0o640) //nolint:gosec // the service reads it by its group
 }
 
 // secretFile names the file of a client's secret; what is no letter or digit of ASCII becomes its number, so that no name

@@ -16,7 +16,7 @@ func (a *app) manCommand() *cobra.Command {
 		Example: "  sekisho man /usr/local/share/man/man1\n  man sekisho-token-import",
 		Args:    arguments("DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := os.MkdirAll(args[0], 0o755); err != nil {
+			if err := os.MkdirAll(args[0], 0o755); err != nil { //nolint:gosec // manual pages are for everybody
 				return fmt.Errorf("making the folder: %w", err)
 			}
 			return manual(cmd.Root(), args[0])

@@ -255,7 +255,7 @@ func saveCA(a *app, file string, chain []*x509.Certificate) error {
 		return fmt.Errorf("the server does not send the certificate of %s, so it cannot be saved; ask its administrator for it", last.Issuer)
 	}
 	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: last.Raw})
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) //nolint:gosec // a certificate is public
 	if err != nil {
 		return fmt.Errorf("saving the CA certificate: %w", err)
 	}

@@ -37,7 +37,7 @@ type valuesConfig struct {
 	Deep   struct {
 		Wait time.Duration `yaml:"wait"`
 	} `yaml:"deep"`
-	hidden int
+	hidden int //nolint:unused // no key, so it is passed over
 }
 
 func read(t *testing.T, text string) (valuesConfig, []Value) {

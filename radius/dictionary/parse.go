@@ -52,8 +52,7 @@ type parser struct {
 	d       *Dictionary
 	read    func(string) ([]byte, error)
 	builtIn bool
-	vendor  *Vendor  // of BEGIN-VENDOR
-	open    []string // files being read, outermost first
+	vendor  *Vendor // of BEGIN-VENDOR
 	count   int
 	where   string // file:line
 	faults  []error
