@@ -32,7 +32,11 @@ func sameName(value, folded string) bool {
 func FoldGroup(group string) string {
 	dn, ok := parseDN(group)
 	if !ok {
-		return strings.ToLower(strings.TrimSpace(group))
+		// What is no DN with a blank around it can be one without.
+		group = strings.ToLower(strings.TrimSpace(group))
+		if dn, ok = parseDN(group); !ok {
+			return group
+		}
 	}
 	var b strings.Builder
 	for i, rdn := range dn.RDNs {

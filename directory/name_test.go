@@ -111,7 +111,7 @@ func FuzzName(f *testing.F) {
 }
 
 func FuzzFoldGroup(f *testing.F) {
-	for _, s := range []string{"vpn", "CN=a,DC=b", `cn=\ ,dc=x`, `cn=\00`, "cn=#04024869", "a=b+c=d", `cn=\`, "cn=\u0130", `\ 0=`, `1.2=x`} {
+	for _, s := range []string{"vpn", "CN=a,DC=b", `cn=\ ,dc=x`, `cn=\00`, "cn=#04024869", "a=b+c=d", `cn=\`, "cn=\u0130", `\ 0=`, `1.2=x`, "\r=0="} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, group string) {
