@@ -16,6 +16,7 @@ packages=(
   oathtool pskctool socat    # codes, seed files and pipes from outside
   iproute2 iputils-ping      # network namespaces
   systemd                    # reads the unit file
+  python3-aiosmtpd           # a real mail server
   ca-certificates
 )
 
