@@ -16,6 +16,7 @@ import (
 
 	"sekisho/authn"
 	"sekisho/internal/conf"
+	"sekisho/mail"
 	"sekisho/radius"
 	"sekisho/storage"
 	"sekisho/token"
@@ -38,6 +39,7 @@ type Config struct {
 	Networks    NetworksConfig    `yaml:"networks"`
 	Enroll      EnrollConfig      `yaml:"enroll"`
 	Expiry      ExpiryConfig      `yaml:"expiry"`
+	Mail        mail.Config       `yaml:"mail"`
 	Admin       AdminConfig       `yaml:"admin"`
 	Metrics     MetricsConfig     `yaml:"metrics"`
 	Log         LogConfig         `yaml:"log"`
@@ -247,6 +249,9 @@ func (c *Config) check(doc *conf.Doc) (warnings []string) {
 	}
 	if _, err := token.ParseMoment(c.Expiry.DateOnly); err != nil {
 		doc.Fault("expiry.date_only", err.Error(), "")
+	}
+	for _, f := range c.Mail.Check() {
+		doc.Fault("mail."+f.Key, f.Problem, f.Advice)
 	}
 	oneOf(doc, "limits.preset", c.Limits.Preset, "normal", "strict")
 	oneOf(doc, "log.level", c.Log.Level, "debug", "info", "warn", "error")

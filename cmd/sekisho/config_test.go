@@ -72,6 +72,7 @@ func TestShippedConfigHasEveryKey(t *testing.T) {
 	dir, _ := site(t)
 	text := regexp.MustCompile(`(?m)^( *)#([a-z_]+:.*)$`).ReplaceAllString(shipped(t, "sekisho.yaml", dir), "$1$2")
 	text = strings.ReplaceAll(text, "next_secret_file: "+dir+"/vpn.secret.next", "next_secret_file: "+dir+"/vpn.secret")
+	text = strings.ReplaceAll(text, "mail.password", "vpn.secret")
 	var c Config
 	doc := conf.Parse(&c, "sekisho.yaml", []byte(text))
 	if err := doc.Err(); err != nil {
