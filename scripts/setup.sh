@@ -17,6 +17,7 @@ packages=(
   iproute2 iputils-ping      # network namespaces
   systemd                    # reads the unit file
   python3-aiosmtpd           # a real mail server
+  rsyslog                    # a real syslog server
   ca-certificates
 )
 

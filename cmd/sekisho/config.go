@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sekisho/audit"
 	"sekisho/authn"
 	"sekisho/internal/conf"
 	"sekisho/mail"
@@ -40,6 +41,7 @@ type Config struct {
 	Enroll      EnrollConfig      `yaml:"enroll"`
 	Expiry      ExpiryConfig      `yaml:"expiry"`
 	Mail        mail.Config       `yaml:"mail"`
+	Audit       audit.Config      `yaml:"audit"`
 	Admin       AdminConfig       `yaml:"admin"`
 	Metrics     MetricsConfig     `yaml:"metrics"`
 	Log         LogConfig         `yaml:"log"`
@@ -249,6 +251,9 @@ func (c *Config) check(doc *conf.Doc) (warnings []string) {
 	}
 	if _, err := token.ParseMoment(c.Expiry.DateOnly); err != nil {
 		doc.Fault("expiry.date_only", err.Error(), "")
+	}
+	for _, f := range c.Audit.Check() {
+		doc.Fault("audit."+f.Key, f.Problem, f.Advice)
 	}
 	for _, f := range c.Mail.Check() {
 		doc.Fault("mail."+f.Key, f.Problem, f.Advice)

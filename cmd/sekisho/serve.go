@@ -25,6 +25,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"sekisho/admin"
+	"sekisho/audit"
 	"sekisho/authn"
 	"sekisho/internal/sdnotify"
 	"sekisho/radius"
@@ -82,6 +83,7 @@ type service struct {
 	parts     atomic.Pointer[parts]
 	clock     clock
 	counters  *authn.Metrics
+	stream    *audit.Stream
 	radius    *radius.Server
 	admin     *http.Server
 	metrics   *http.Server
@@ -136,6 +138,8 @@ func (s *service) openStore(ctx context.Context, registry prometheus.Registerer)
 
 func (s *service) wire(registry *prometheus.Registry) error {
 	s.counters = authn.NewMetrics(registry)
+	s.stream = s.auditStream()
+	registry.MustRegister(s.stream.Collector())
 	p, err := s.build(s.config, nil, false)
 	if err != nil {
 		return err
@@ -182,6 +186,7 @@ func (s *service) run(ctx context.Context) error {
 	var background sync.WaitGroup
 	background.Go(func() { s.parts.Load().login.Run(behind) }) // those that follow share its memory
 	background.Go(func() { s.watch(behind) })
+	background.Go(func() { s.sendAudit(behind) })
 	background.Go(func() { s.watchdog(behind, s.manager.Watchdog()/2) })
 
 	group, ctx := errgroup.WithContext(ctx)
