@@ -119,7 +119,7 @@ func (a *Authenticator) Explain(ctx context.Context, q Inquiry) (*Explanation, e
 	a.start()
 	x := &Explanation{At: a.Now()}
 	l := &Login{Client: q.Client, Name: q.Name, Station: q.Station, Arrived: time.Now()}
-	t := &attempt{a: a, l: l}
+	t := newAttempt(a, l, nil) // never answered, so it does not go back
 	t.name = q.Client.Names.Read(a.Directories, q.Name)
 	x.Reading = t.name.Steps(a.Directories, &q.Client.Names, q.Name)
 	u, err := a.Directories.Lookup(ctx, &t.name)

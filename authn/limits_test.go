@@ -83,8 +83,8 @@ func TestGuessCosts(t *testing.T) {
 // miss is row 10 once, as a login would do it.
 func miss(acc *Account, c Class, cost int64, now time.Time) *Event {
 	e := &Event{}
-	settle(settlement{step: Step{Row: 10, Do: DoReject, Effects: CountMiss | CountSource | KeepText}, acc: acc, class: c,
-		eval: &evaluation{cost: cost}, limits: NormalLimits, now: now, counts: true}, e)
+	settle(&settlement{step: Step{Row: 10, Do: DoReject, Effects: CountMiss | CountSource | KeepText}, acc: acc, class: c,
+		eval: &evaluation{cost: cost}, limits: &NormalLimits, now: now, counts: true}, e)
 	if e.GuardSet {
 		acc.Guard.Apply(e.Guard)
 	}
@@ -94,7 +94,7 @@ func miss(acc *Account, c Class, cost int64, now time.Time) *Event {
 func accept(acc *Account, source uint64, now time.Time) *Event {
 	e := &Event{}
 	tok := &token.Token{ID: 1, Digits: 6, Form: token.Software, Mode: token.TOTP, Period: 30}
-	settle(settlement{step: Step{Row: 9, Do: DoAccept, Effects: Burn | Clear | Know}, acc: acc, source: source, limits: NormalLimits, now: now,
+	settle(&settlement{step: Step{Row: 9, Do: DoAccept, Effects: Burn | Clear | Know}, acc: acc, source: source, limits: &NormalLimits, now: now,
 		counts: true, eval: &evaluation{digits: 6, fits: []fitted{{token: tok, match: token.Match{Result: token.Fresh, Step: 7}}}}}, e)
 	if e.GuardSet {
 		acc.Guard.Apply(e.Guard)
@@ -104,8 +104,8 @@ func accept(acc *Account, source uint64, now time.Time) *Event {
 
 func theft(acc *Account, now time.Time) *Event {
 	e := &Event{}
-	settle(settlement{step: Step{Row: 11, Do: DoReject, Effects: CountTheft | CountSource | KeepText}, acc: acc, eval: &evaluation{},
-		limits: NormalLimits, now: now, counts: true}, e)
+	settle(&settlement{step: Step{Row: 11, Do: DoReject, Effects: CountTheft | CountSource | KeepText}, acc: acc, eval: &evaluation{},
+		limits: &NormalLimits, now: now, counts: true}, e)
 	acc.Guard.Apply(e.Guard)
 	return e
 }

@@ -3,12 +3,13 @@ package authn
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
 )
 
-// line is one attempt on its way to the log.
+// line is one attempt on its way to the log. It holds copies, because the login is the caller's again once it is answered.
 type line struct {
 	at       time.Time
 	client   string
@@ -19,9 +20,10 @@ type line struct {
 	account  AccountID
 	repeat   bool
 	stages   Stages
-	notices  []Notice
-	source   string
-	station  string
+	notices  [8]Notice // more than an event can owe; zeros at the end
+	source   netip.Addr
+	station  [stationShown]byte
+	shown    uint8  // octets of station
 	reply    string // the rules that decided reply attributes, or why there is no reply
 	attempts uint32
 }
@@ -39,7 +41,9 @@ func (t *attempt) logLine(d Decision, e *Event, notices []Notice) {
 		return
 	}
 	l := line{at: t.a.Now(), client: t.l.Client.Name, verdict: d.Verdict, reason: d.Reason, account: d.Account, repeat: d.Repeat,
-		stages: t.stages, notices: notices, source: t.l.Source.Addr().String(), station: printable(t.l.Station)}
+		stages: t.stages, source: t.l.Source.Addr()}
+	copy(l.notices[:], notices)
+	l.shown = uint8(copy(l.station[:], t.l.Station))
 	if t.user != nil {
 		l.name = t.user.Name
 	}
@@ -65,6 +69,7 @@ type lines struct {
 
 	mu      sync.Mutex
 	waiting []line
+	spare   []line // what the writer gave back
 }
 
 // put reports false where there is no room.
@@ -88,14 +93,24 @@ func (q *lines) take() []line {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	all := q.waiting
-	q.waiting = nil
+	q.waiting, q.spare = q.spare, nil
 	return all
 }
 
-// printable cuts octets from a packet to one short line of text.
+// giveBack lets the next lines be put where those were that have been written.
+func (q *lines) giveBack(written []line) {
+	clear(written)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.spare = written[:0]
+}
+
+// stationShown is how much of a Calling-Station-Id the log has, in octets.
+const stationShown = 64
+
+// printable makes octets from a packet one short line of text.
 func printable(b []byte) string {
-	const most = 64
-	s := strings.ToValidUTF8(string(b[:min(len(b), most)]), "?")
+	s := strings.ToValidUTF8(string(b), "?")
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || (r >= 0x80 && r < 0xa0) || r == 0x2028 || r == 0x2029 {
 			return '?'
@@ -131,44 +146,57 @@ func (a *Authenticator) Run(ctx context.Context) {
 }
 
 func (a *Authenticator) writeLines() {
-	for _, l := range a.lines.take() {
-		a.write(l)
+	all := a.lines.take()
+	for i := range all {
+		a.write(&all[i])
 	}
+	a.lines.giveBack(all)
 }
 
-func (a *Authenticator) write(l line) {
-	args := []any{"client", l.client, "verdict", l.verdict.String(), "reason", l.reason.String(), "row", l.row,
-		"ms", float64(l.stages.Total.Microseconds()) / 1000}
+func (a *Authenticator) write(l *line) {
+	var room [24]slog.Attr
+	args := append(room[:0], slog.String("client", l.client), slog.String("verdict", l.verdict.String()), slog.String("reason", l.reason.String()),
+		slog.Int("row", int(l.row)), slog.Float64("ms", milliseconds(l.stages.Total)))
 	if l.name != "" {
-		args = append(args, "user", l.name)
+		args = append(args, slog.String("user", l.name))
 	}
 	if l.account != 0 {
-		args = append(args, "account", l.account.String())
+		args = append(args, slog.String("account", l.account.String()))
 	}
-	if l.station != "" {
-		args = append(args, "station", l.station)
+	if l.shown > 0 {
+		args = append(args, slog.String("station", printable(l.station[:l.shown])))
 	}
-	args = append(args, "from", l.source)
+	args = append(args, slog.String("from", l.source.String()))
 	if l.reply != "" {
-		args = append(args, "reply", l.reply)
+		args = append(args, slog.String("reply", l.reply))
 	}
 	if l.repeat {
-		args = append(args, "repeat", true)
+		args = append(args, slog.Bool("repeat", true))
 	}
 	if l.stages.Lookup > 0 {
-		args = append(args, "lookup_ms", float64(l.stages.Lookup.Microseconds())/1000)
+		args = append(args, slog.Float64("lookup_ms", milliseconds(l.stages.Lookup)))
 	}
 	if l.stages.Bind > 0 {
-		args = append(args, "bind_ms", float64(l.stages.Bind.Microseconds())/1000)
+		args = append(args, slog.Float64("bind_ms", milliseconds(l.stages.Bind)))
 	}
-	for _, n := range l.notices {
-		args = append(args, "notice", n.String())
+	for _, n := range l.owed() {
+		args = append(args, slog.String("notice", n.String()))
 	}
 	if l.attempts > 1 {
-		args = append(args, "attempts", l.attempts)
+		args = append(args, slog.Uint64("attempts", uint64(l.attempts)))
 	}
-	args = append(args, "why", l.reason.Sentence())
-	r := slog.NewRecord(l.at, level(l.verdict, l.notices), "login", 0) // at its own time, not the writing's
-	r.Add(args...)
+	args = append(args, slog.String("why", l.reason.Sentence()))
+	r := slog.NewRecord(l.at, level(l.verdict, l.owed()), "login", 0) // at its own time, not the writing's
+	r.AddAttrs(args...)
 	_ = a.Log.Handler().Handle(context.Background(), r)
 }
+
+func (l *line) owed() []Notice {
+	n := 0
+	for n < len(l.notices) && l.notices[n] != 0 {
+		n++
+	}
+	return l.notices[:n]
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -11,14 +11,15 @@ type settlement struct {
 	step   Step
 	acc    *Account
 	eval   *evaluation
-	limits Limits
+	limits *Limits
 	class  Class
 	now    time.Time
 	source uint64 // keyed hash; 0: none trusted
 	client string
-	counts bool   // false: this code was counted less than 10 s ago in the same episode (row 1)
-	text   uint64 // keyed hash of the refused text
-	code   uint64 // of the code with station and service
+	counts bool    // false: this code was counted less than 10 s ago in the same episode (row 1)
+	text   uint64  // keyed hash of the refused text
+	code   uint64  // of the code with station and service
+	room   *Memory // for the account's short memory; nil: none
 }
 
 // pairLife and pairTries bound how long a first code waits for its second (S1 row 13).
@@ -33,7 +34,7 @@ const (
 
 // settle turns an ending into what is written: the event's state after, its notices, and the account's short memory. It
 // is pure; its result may be worked out again on other state. memory is nil when it stays as it is.
-func settle(s settlement, e *Event) (memory *Memory) {
+func settle(s *settlement, e *Event) (memory *Memory) {
 	if s.acc == nil {
 		return nil
 	}
@@ -83,7 +84,7 @@ func settle(s settlement, e *Event) (memory *Memory) {
 }
 
 // burn takes the step on every token that shows the code, so that no other door takes it again (S16).
-func burn(s settlement, e *Event) {
+func burn(s *settlement, e *Event) {
 	for _, f := range s.eval.fits {
 		b := Burnt{Token: f.token.ID, Last: f.match.Step, Drift: f.token.Drift, DriftDay: f.token.DriftDay}
 		if s.step.Do == DoAccept {
@@ -97,7 +98,7 @@ func burn(s settlement, e *Event) {
 }
 
 // countMiss is row 10: the charge stays, and from the third miss in a row the class waits.
-func countMiss(s settlement, g GuardAfter, e *Event) GuardAfter {
+func countMiss(s *settlement, g GuardAfter, e *Event) GuardAfter {
 	c := s.class
 	g.Charge = s.acc.Guard.charged(classPot(c), s.eval.cost, s.now)
 	if g.Row[c] < 255 {
@@ -121,7 +122,7 @@ func countMiss(s settlement, g GuardAfter, e *Event) GuardAfter {
 }
 
 // countTheft is row 11: somebody holds the token and not the first factor.
-func countTheft(s settlement, g GuardAfter, e *Event) GuardAfter {
+func countTheft(s *settlement, g GuardAfter, e *Event) GuardAfter {
 	g.Charge = s.acc.Guard.charged(PotTheft, 1, s.now)
 	if g.TheftRun < 255 {
 		g.TheftRun++
@@ -150,14 +151,17 @@ func containsKnown(known []KnownSource, k KnownSource) bool {
 }
 
 // remember is the account's short memory after an ending: pairs begun, missed, claimed or ended, and refused texts.
-func remember(s settlement) *Memory {
+func remember(s *settlement) *Memory {
 	const pairEffects = StartPair | EndPair | MissPair | ReleasePair
 	keepText := s.step.Has(KeepText)
 	if s.step.Effects&pairEffects == 0 && !keepText {
 		return nil
 	}
-	old := s.acc.Memory
-	m := &Memory{Pairs: make([]Pair, 0, len(old.Pairs)+1), Wrong: old.Wrong}
+	old, m := &s.acc.Memory, s.room
+	if m == nil {
+		m = new(Memory)
+	}
+	*m = Memory{Wrong: old.Wrong} // its slices become the account's, so they are new where they differ
 	for _, p := range old.Pairs {
 		if s.now.Unix() >= p.Until {
 			continue

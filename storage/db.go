@@ -350,19 +350,20 @@ func (db *DB) AccountOf(directory, external string) authn.AccountID {
 	return st.users[userKey{directory, external}]
 }
 
-// Verdict finds the event that answered the same request within 60 s before the last start (S17): when, how and why it
-// was answered, for which account and token. Its other fields are not kept.
-func (db *DB) Verdict(digest [16]byte, now time.Time) (authn.Event, bool) {
+// Verdict finds the event that answered the same request within 60 s before the last start (S17) and fills into with when,
+// how and why it was answered, for which account and token. Its other fields are not kept.
+func (db *DB) Verdict(digest [16]byte, now time.Time, into *authn.Event) bool {
 	all := db.verdicts.Load()
 	if all == nil {
-		return authn.Event{}, false
+		return false
 	}
 	v, ok := (*all)[digest]
 	at := time.UnixMicro(v.at)
 	if !ok || now.Sub(at) > verdictLife {
-		return authn.Event{}, false
+		return false
 	}
-	return authn.Event{At: at, Kind: authn.LoginEvent, Verdict: v.verdict, Reason: v.reason, Account: v.account, Token: v.token, Digest: digest}, true
+	*into = authn.Event{At: at, Kind: authn.LoginEvent, Verdict: v.verdict, Reason: v.reason, Account: v.account, Token: v.token, Digest: digest}
+	return true
 }
 
 // Keyed gives a keyed hash for digests, sources and memos; domain keeps their uses apart.
