@@ -90,6 +90,9 @@ const (
 	floodFrom     = 20 // attempts a minute from which refusals share one row of the audit (S25)
 )
 
+// tallyKeeps is up to how many entries a minute's memory serves the next one too.
+const tallyKeeps = 1000
+
 // tally counts per calendar minute what came from where. It lives in memory, bounded; the zero value is ready. Keys past
 // the bound are not counted: they lose row 4 alone, never the account's own limits.
 type tally struct {
@@ -119,7 +122,14 @@ func (t *tally) get(key [16]byte, now time.Time) int {
 }
 
 func (t *tally) turn(now time.Time) {
-	if m := now.Unix() / 60; m != t.minute {
-		t.counts, t.minute = make(map[[16]byte]int), m
+	m := now.Unix() / 60
+	if m == t.minute && t.counts != nil {
+		return
+	}
+	t.minute = m
+	if t.counts == nil || len(t.counts) > tallyKeeps {
+		t.counts = make(map[[16]byte]int)
+	} else {
+		clear(t.counts)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -443,10 +444,17 @@ func TestDirectory(t *testing.T) {
 		if !ok || db.AccountOf(u.Directory, u.ID) != a.ID {
 			t.Errorf("%q is not found", name)
 		}
+		room := authn.User{Barred: authn.UserLocked, Groups: []string{"of another one"}}
+		if found, known := d.(authn.Peeker).PeekInto([]byte(name), time.Now(), &room); !found || !known || !reflect.DeepEqual(room, *u) {
+			t.Errorf("%q: %v %v %+v, not %+v", name, found, known, room, *u)
+		}
 	}
 	for _, name := range []string{"", " ", "stra\x00sse", "stra\xffe", "strase", strings.Repeat("x", 254), "strasse\n"[:7] + "\x07"} {
 		if _, err := d.Lookup(context.Background(), []byte(name)); !errors.Is(err, authn.ErrUnknownUser) {
 			t.Errorf("%q: %v", name, err)
+		}
+		if found, known := d.(authn.Peeker).PeekInto([]byte(name), time.Now(), new(authn.User)); found || !known {
+			t.Errorf("%q: found %v, known %v", name, found, known)
 		}
 	}
 	if r, err := d.Authenticate(context.Background(), &authn.User{}, authn.NewSecret([]byte("x"))); err == nil || r.OK {
