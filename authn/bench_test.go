@@ -22,6 +22,7 @@ type desk struct {
 	num   [1]byte
 	sum   [sha256.Size]byte
 	saved authn.Event // of the last change; what it points to may be gone
+	keeps bool        // changes are applied; else the account stays as it is
 }
 
 func (d *desk) Update(_ authn.Keys, f func(*authn.Held) (authn.Change, error), done func(error)) error {
@@ -36,8 +37,21 @@ func (d *desk) Update(_ authn.Keys, f func(*authn.Held) (authn.Change, error), d
 	if ch.Event != nil {
 		d.saved = *ch.Event
 	}
+	if d.keeps {
+		d.apply(&d.saved)
+	}
 	done(nil)
 	return nil
+}
+
+func (d *desk) apply(e *authn.Event) {
+	if e.GuardSet {
+		d.held.Accounts[0].Guard.Apply(e.Guard)
+	}
+	for _, b := range e.Burnt {
+		t := d.held.Token(b.Token)
+		t.Last, t.Drift, t.DriftDay = max(t.Last, b.Last), b.Drift, b.DriftDay
+	}
 }
 
 func (d *desk) View(_ authn.Keys, f func(*authn.Held)) error {
@@ -69,10 +83,14 @@ func (d *desk) Keyed(domain byte, parts ...[]byte) [16]byte {
 // deskDirectory knows the desk's one user.
 type deskDirectory struct {
 	authn.Directory
-	user authn.User
+	user   authn.User
+	peeked func(room *authn.User)
 }
 
 func (d *deskDirectory) PeekInto(name []byte, _ time.Time, room *authn.User) (found, known bool) {
+	if d.peeked != nil {
+		d.peeked(room)
+	}
 	if string(name) != d.user.Name {
 		return false, true
 	}
@@ -85,6 +103,7 @@ func (*deskDirectory) BindTime() time.Duration { return 0 }
 // office is an Authenticator over a desk, and one login with the right code at a trusted, known place.
 type office struct {
 	*desk
+	dir    *deskDirectory
 	auth   *authn.Authenticator
 	login  *authn.Login
 	tokens []*token.Token
@@ -99,7 +118,8 @@ func newOffice(t testing.TB, candidates int) *office {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &office{desk: &desk{mac: hmac.New(sha256.New, make([]byte, 32))}, seed: []byte("12345678901234567890"), now: time.Now()}
+	o := &office{desk: &desk{mac: hmac.New(sha256.New, make([]byte, 32))},
+		dir: &deskDirectory{user: authn.User{Directory: "none", ID: "alice", Name: "alice"}}, seed: []byte("12345678901234567890"), now: time.Now()}
 	tok := &token.Token{ID: 7, Form: token.Software, Mode: token.TOTP, Hash: token.SHA1, Digits: 6, Period: 30, State: token.InUse, Last: token.NoStep}
 	if tok.Sealed, err = keys.SealSeed(tok.ID, o.seed); err != nil {
 		t.Fatal(err)
@@ -110,7 +130,7 @@ func newOffice(t testing.TB, candidates int) *office {
 	o.held = authn.Held{Accounts: []*authn.Account{acc}, Tokens: o.tokens}
 	book := &authn.ReplyBook{Encode: func([]authn.Attribute) ([]byte, error) { return []byte{25, 6, 'a', 'b', 'c', 'd'}, nil }}
 	o.auth = &authn.Authenticator{Store: o.desk, Keys: keys, Replies: book, Limits: authn.NormalLimits, Clock: &authn.Clock{},
-		Directories: authn.Directories{{Name: "none", Directory: &deskDirectory{user: authn.User{Directory: "none", ID: "alice", Name: "alice"}}}},
+		Directories: authn.Directories{{Name: "none", Directory: o.dir}},
 		Policies: []*authn.Policy{{Name: "codes", First: authn.Gateway, Window: token.Window{Back: candidates / 2, Ahead: (candidates - 1) / 2},
 			Reply: []authn.Attribute{{Name: "Class", Value: "abcd"}}}},
 		Now: func() time.Time { return o.now }, Log: slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError}))}

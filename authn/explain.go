@@ -212,7 +212,7 @@ func (x *Explanation) guards(t *attempt, p *Policy, acc *Account, h *Held) {
 	for _, c := range []Class{ClassUnknown, ClassKnown} {
 		s := ClassState{Row: g.Row[c], Stopped: g.Stopped&classStop[c] != 0,
 			Pot: PotState{Spent: g.Spent(classPot(c), x.At), Limit: t.a.Limits.Pot[c], Cost: cost}}
-		if x.At.Unix() < g.Wait[c] {
+		if g.Waits(c, x.At) {
 			s.Until = time.Unix(g.Wait[c], 0).UTC()
 		}
 		x.Guards[c] = s

@@ -52,13 +52,14 @@ func (t *attempt) gather(s Step, now time.Time) bool {
 	return true
 }
 
-// flushFloods writes the shared lines of the minutes before now.
+// flushFloods writes the shared lines of other minutes than now's: of those before it and, where the clock was set back, of
+// those that have not come yet.
 func (a *Authenticator) flushFloods(now time.Time) {
 	f := &a.floods
 	f.mu.Lock()
 	var ready []*Event
 	for key, e := range f.held {
-		if e.At.Unix()/60 < now.Unix()/60 {
+		if e.At.Unix()/60 != now.Unix()/60 {
 			ready = append(ready, e)
 			delete(f.held, key)
 		}

@@ -163,7 +163,7 @@ func remember(s *settlement) *Memory {
 	}
 	*m = Memory{Wrong: old.Wrong} // its slices become the account's, so they are new where they differ
 	for _, p := range old.Pairs {
-		if s.now.Unix() >= p.Until {
+		if !p.waits(s.now) {
 			continue
 		}
 		if p.matches(s.source, s.client) {
@@ -197,10 +197,17 @@ func remember(s *settlement) *Memory {
 	return m
 }
 
+// recent reports that a moment in Unix milliseconds is less than life ago. One that has not come yet is not: the clock stood
+// ahead then (S21).
+func recent(at int64, life time.Duration, now time.Time) bool {
+	age := now.UnixMilli() - at
+	return age < life.Milliseconds() && age > -clockSlack.Milliseconds()
+}
+
 func keepWrong(old []WrongText, w WrongText, now time.Time) []WrongText {
 	kept := make([]WrongText, 0, len(old)+1)
 	for _, o := range old {
-		if o.At > now.Add(-textLife).UnixMilli() {
+		if recent(o.At, textLife, now) {
 			kept = append(kept, o)
 		}
 	}
@@ -219,10 +226,17 @@ func (p *Pair) matches(source uint64, client string) bool {
 	return p.Client == client
 }
 
+// waits reports that the second code may still come. A pair that would wait longer than pairs do was begun while the clock
+// stood ahead (S21).
+func (p *Pair) waits(now time.Time) bool {
+	left := p.Until - now.Unix()
+	return left > 0 && left <= int64((pairLife+clockSlack)/time.Second)
+}
+
 // pair finds the pending first code for a source.
 func (m *Memory) pair(source uint64, client string, now time.Time) *Pair {
 	for i := range m.Pairs {
-		if p := &m.Pairs[i]; p.matches(source, client) && now.Unix() < p.Until {
+		if p := &m.Pairs[i]; p.matches(source, client) && p.waits(now) {
 			return p
 		}
 	}
@@ -247,9 +261,8 @@ func (m *Memory) repeated(text, source uint64, now time.Time) bool {
 	if source == 0 {
 		return false
 	}
-	since := now.Add(-textLife).UnixMilli()
 	for _, w := range m.Wrong {
-		if w.Hash == text && w.Source == source && w.At > since {
+		if w.Hash == text && w.Source == source && recent(w.At, textLife, now) {
 			return true
 		}
 	}
@@ -258,9 +271,8 @@ func (m *Memory) repeated(text, source uint64, now time.Time) bool {
 
 // counted reports that the same code of the same episode (user, service, station) was counted within 10 s.
 func (m *Memory) counted(code uint64, now time.Time) bool {
-	since := now.Add(-codeLife).UnixMilli()
 	for _, w := range m.Wrong {
-		if w.Code == code && w.At > since {
+		if w.Code == code && recent(w.At, codeLife, now) {
 			return true
 		}
 	}
