@@ -57,7 +57,6 @@ type course struct {
 	signal   chan struct{} // closed when a bind in flight has ended
 	source   uint64        // keyed hash of account and source; 0: none trusted
 	place    netip.Prefix  // where the station is, trusted; invalid: not known
-	failKey  [16]byte      // of user and source, for row 4; zero: none trusted
 	text     uint64
 	digest   [16]byte
 	stages   Stages

@@ -35,6 +35,17 @@ func TestLoginAllocatesNothing(t *testing.T) {
 			o.send(func(authn.Decision) {})
 		}, authn.OKRepeated},
 		"nobody": {3, func(o *office) { o.login.Name = []byte("mallory") }, authn.UnknownUser},
+		"policies that name people and groups": {3, func(o *office) {
+			o.dir.user.Groups = []string{"staff", "vpn"}
+			none := &authn.Policy{Name: "none", Users: []string{"bob", "carol"}, Groups: []string{"admins"}, Deny: true}
+			some := *o.auth.Policies[0]
+			some.Users = []string{"alicia", "alice"}
+			o.auth.Policies = []*authn.Policy{none, &some}
+		}, authn.OK},
+		"a realm": {3, func(o *office) {
+			o.auth.Directories[0].Realms = []string{"example", "example.com"}
+			o.login.Name = []byte("EXAMPLE\\alice")
+		}, authn.OK},
 		"two tokens": {3, func(o *office) {
 			other := *o.tokens[0]
 			o.held.Tokens = append(o.held.Tokens, &other)

@@ -319,8 +319,8 @@ func (t *attempt) answer(d Decision, e *Event) {
 	}
 	if t.strike && d.Verdict != Discard {
 		now := t.a.Now()
-		if t.failKey != [16]byte{} {
-			t.a.failures.add(t.failKey, now)
+		if t.place.IsValid() {
+			t.a.failures.add(t.failKey(), now)
 		}
 		t.countFailure(now)
 	}

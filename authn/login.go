@@ -44,7 +44,8 @@ type Authenticator struct {
 	// the same Store, Keys and Epoch. It is let go of with the first login.
 	Former *Authenticator
 
-	once sync.Once
+	once  sync.Once
+	kinds map[lineKind]slog.Handler // of Run
 	*memory
 }
 
@@ -382,18 +383,24 @@ func (t *attempt) trace() {
 		return
 	}
 	t.place = p
-	addr := p.Addr().As16()
-	if t.user == nil {
-		branch, name := t.name.spelling(t.l.Name)
-		t.failKey = t.a.mark(letters("name"), letters(branch), octets(name), octets(addr[:]))
-	} else {
-		t.failKey = t.a.mark(letters("user"), letters(t.user.Directory), letters(t.user.ID), octets(addr[:]))
-	}
 	if t.account != 0 {
 		id := t.account.octets()
+		addr := p.Addr().As16()
 		t.source = short(t.keyed(domainSource, octets(id[:]), octets(addr[:])))
 	}
-	t.f.SourceOver = t.a.failures.get(t.failKey, t.a.Now()) > t.a.Limits.SourceRate
+	if now := t.a.Now(); t.a.failures.any(now) {
+		t.f.SourceOver = t.a.failures.get(t.failKey(), now) > t.a.Limits.SourceRate
+	}
+}
+
+// failKey is under what failures of this user from this source count, where there is one that is trusted.
+func (t *attempt) failKey() [16]byte {
+	addr := t.place.Addr().As16()
+	if t.user == nil {
+		branch, name := t.name.spelling(t.l.Name)
+		return t.a.mark(letters("name"), letters(branch), octets(name), octets(addr[:]))
+	}
+	return t.a.mark(letters("user"), letters(t.user.Directory), letters(t.user.ID), octets(addr[:]))
 }
 
 // look fills in the account's part of the facts for the rows before the lock and finds the split of S2. It runs once; it

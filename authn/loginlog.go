@@ -1,6 +1,7 @@
 package authn
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"net/netip"
@@ -110,6 +111,9 @@ const stationShown = 64
 
 // printable makes octets from a packet one short line of text.
 func printable(b []byte) string {
+	if !bytes.ContainsFunc(b, func(r rune) bool { return r < ' ' || r >= 0x7f }) {
+		return string(b)
+	}
 	s := strings.ToValidUTF8(string(b), "?")
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || (r >= 0x80 && r < 0xa0) || r == 0x2028 || r == 0x2029 {
@@ -145,18 +149,56 @@ func (a *Authenticator) Run(ctx context.Context) {
 	}
 }
 
+// Gatherer is a slog.Handler that can write many lines at once.
+type Gatherer interface {
+	// Gather runs f and writes what is logged meanwhile when f has returned, or a large part of it is there.
+	Gather(f func())
+}
+
 func (a *Authenticator) writeLines() {
 	all := a.lines.take()
-	for i := range all {
-		a.write(&all[i])
+	write := func() {
+		for i := range all {
+			a.write(&all[i])
+		}
+	}
+	if g, ok := a.Log.Handler().(Gatherer); ok {
+		g.Gather(write)
+	} else {
+		write()
 	}
 	a.lines.giveBack(all)
 }
 
+// lineKind is what the lines of very many logins have in common.
+type lineKind struct {
+	client  string
+	verdict Verdict
+	reason  Reason
+	row     uint8
+}
+
+// lineKinds bounds what is kept. Real sites have some dozens.
+const lineKinds = 1000
+
+// kind gives a handler that has written the common part already: most of the work of a line. Run alone calls it.
+func (a *Authenticator) kind(l *line) slog.Handler {
+	k := lineKind{l.client, l.verdict, l.reason, l.row}
+	h := a.kinds[k]
+	if h == nil {
+		if a.kinds == nil || len(a.kinds) >= lineKinds {
+			a.kinds = make(map[lineKind]slog.Handler)
+		}
+		h = a.Log.Handler().WithAttrs([]slog.Attr{slog.String("client", l.client), slog.String("verdict", l.verdict.String()),
+			slog.String("reason", l.reason.String()), slog.Int("row", int(l.row)), slog.String("why", l.reason.Sentence())})
+		a.kinds[k] = h
+	}
+	return h
+}
+
 func (a *Authenticator) write(l *line) {
-	var room [24]slog.Attr
-	args := append(room[:0], slog.String("client", l.client), slog.String("verdict", l.verdict.String()), slog.String("reason", l.reason.String()),
-		slog.Int("row", int(l.row)), slog.Float64("ms", milliseconds(l.stages.Total)))
+	var room [16]slog.Attr
+	args := append(room[:0], slog.Float64("ms", milliseconds(l.stages.Total)))
 	if l.name != "" {
 		args = append(args, slog.String("user", l.name))
 	}
@@ -185,10 +227,9 @@ func (a *Authenticator) write(l *line) {
 	if l.attempts > 1 {
 		args = append(args, slog.Uint64("attempts", uint64(l.attempts)))
 	}
-	args = append(args, slog.String("why", l.reason.Sentence()))
 	r := slog.NewRecord(l.at, level(l.verdict, l.owed()), "login", 0) // at its own time, not the writing's
 	r.AddAttrs(args...)
-	_ = a.Log.Handler().Handle(context.Background(), r)
+	_ = a.kind(l).Handle(context.Background(), r)
 }
 
 func (l *line) owed() []Notice {

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/text/cases"
@@ -96,6 +97,8 @@ const tallyKeeps = 1000
 // tally counts per calendar minute what came from where. It lives in memory, bounded; the zero value is ready. Keys past
 // the bound are not counted: they lose row 4 alone, never the account's own limits.
 type tally struct {
+	newest atomic.Int64 // the minute of the newest failure; nearly every login finds that this one has none
+
 	mu     sync.Mutex
 	minute int64
 	counts map[[16]byte]int
@@ -106,12 +109,16 @@ func (t *tally) add(key [16]byte, now time.Time) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.turn(now)
+	t.newest.Store(t.minute)
 	if _, ok := t.counts[key]; !ok && len(t.counts) >= sourceEntries {
 		return 1
 	}
 	t.counts[key]++
 	return t.counts[key]
 }
+
+// any reports that something may have been counted in this minute.
+func (t *tally) any(now time.Time) bool { return t.newest.Load() == now.Unix()/60 }
 
 // get is how many the key has in this minute.
 func (t *tally) get(key [16]byte, now time.Time) int {
