@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"sekisho/authn"
 	"sekisho/token"
 )
@@ -152,6 +154,11 @@ func BenchmarkCodeOnly(b *testing.B) {
 	for _, n := range []int{1, 3, 10} {
 		b.Run(fmt.Sprintf("accept/candidates=%d", n), func(b *testing.B) { newOffice(b, n).bench(b, authn.Accept, authn.OK) })
 	}
+	b.Run("accept/metrics", func(b *testing.B) {
+		o := newOffice(b, 3)
+		o.auth.Metrics = authn.NewMetrics(prometheus.NewRegistry())
+		o.bench(b, authn.Accept, authn.OK)
+	})
 	b.Run("used", func(b *testing.B) {
 		o := newOffice(b, 3)
 		o.tokens[0].Last = o.tokens[0].StepAt(o.now)
