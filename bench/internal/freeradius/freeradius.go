@@ -135,7 +135,7 @@ func (c *Config) view() (view, error) {
 		if c.Postgres.Host == "" {
 			return v, errors.New("freeradius: sql+totp wants Postgres")
 		}
-		v.Modules = []string{"files", "totp", "sql"}
+		v.Modules = []string{"expr", "files", "totp", "sql"} // the queries want tolower of expr
 		v.Authorize = []string{"files", wholeCode, authType}
 		v.Authenticate = []string{"totp"}
 		v.PostAuth = []string{"sql"}
@@ -185,7 +185,10 @@ thread pool {
 }
 modules {
 {{- range .Modules}}
-{{- if eq . "files"}}
+{{- if eq . "expr"}}
+	expr {
+	}
+{{- else if eq . "files"}}
 	files {
 		usersfile = {{$.Users}}
 	}
