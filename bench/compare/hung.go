@@ -72,6 +72,7 @@ func (s *session) besideHung(ctx context.Context, i *instance, srv *sekisho, han
 	defer srv.relay.Hang(false)
 	const ahead = time.Second
 	cmd := s.radloadCommand(ctx, i, load{Rate: hungRate, Length: s.options.length + 2*ahead, Realm: "@" + secondRealm, Layout: "passotp", NoWarmup: true, Sockets: 16})
+	cmd.Stderr = nil
 	result := make(chan error, 1)
 	go func() {
 		// A directory that hangs may mean no answer at all, which radload takes for a fault.

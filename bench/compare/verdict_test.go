@@ -60,13 +60,13 @@ func TestInTurn(t *testing.T) {
 	}
 }
 
-// The tail is set against the other server's and the disk's of the same round.
+// The tail is set against the other server's of the same round.
 func TestTailRatios(t *testing.T) {
-	m := func(round int, p99, sync float64) measurement {
-		return measurement{Round: round, SyncP99: 1000 * sync, Result: report.Result{P99: 1000 * p99}}
+	m := func(round int, p99 float64) measurement {
+		return measurement{Round: round, Result: report.Result{P99: 1000 * p99}}
 	}
-	got := tailRatios([]measurement{m(1, 5, 1), m(2, 8, 2), m(3, 1, 1)}, []measurement{m(2, 2, 9), m(1, 2, 9)})
-	if !slices.Equal(got, []float64{1, 1}) {
+	got := tailRatios([]measurement{m(1, 5), m(2, 10), m(3, 1)}, []measurement{m(2, 2), m(1, 2)}, 1)
+	if !slices.Equal(got, []float64{1, 2}) {
 		t.Error(got)
 	}
 }
@@ -146,7 +146,7 @@ func TestOverloadIsReadFromItsSlots(t *testing.T) {
 		slot(4, 100, 60, 120, 1200*ms), slot(5, 100, 100, 130, 170*ms), slot(6, 100, 98, 100, 50*ms), slot(7, 100, 99, 100, 180*ms),
 	}
 	f := flooded{before: time.Second, during: time.Second}
-	f.read(slots)
+	f.read(&report.Result{Slots: slots, BurstAcceptP99: 1.5e6})
 	if f.usual != 0.09 || f.goodput != 180 || f.admitted != 1.5 {
 		t.Errorf("%+v", f)
 	}
@@ -154,7 +154,7 @@ func TestOverloadIsReadFromItsSlots(t *testing.T) {
 		t.Errorf("back after %v", f.back)
 	}
 	f = flooded{before: time.Second, during: time.Second}
-	f.read(slots[:4])
+	f.read(&report.Result{Slots: slots[:4]})
 	if f.back != 0 {
 		t.Errorf("back after %v", f.back)
 	}

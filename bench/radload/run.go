@@ -291,7 +291,7 @@ func measure(c *config, workers []*worker, phase *atomic.Int32) report.Result {
 	}
 	r.P50, r.P90, r.P99, r.P999 = latency.quantile(.5), latency.quantile(.9), latency.quantile(.99), latency.quantile(.999)
 	r.AcceptP50, r.AcceptP99 = accepted.quantile(.5), accepted.quantile(.99)
-	r.Slots = slots(c, workers)
+	r.Slots, r.BurstAcceptP99 = slots(c, workers)
 	r.Max, r.LagP99 = float64(latency.max)/1000, lag.quantile(.99)
 	if counted > 0 {
 		r.GeneratorPer1000 = r.GeneratorCPU / counted * 1000

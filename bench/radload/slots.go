@@ -52,9 +52,9 @@ func (w *worker) countSlot(sl *slot, code byte, t int64) {
 	}
 }
 
-// slots adds up what the workers saw.
-func slots(c *config, workers []*worker) []report.Slot {
-	var all []report.Slot
+// slots adds up what the workers saw; burst is the 99th percentile of Access-Accepts over the slots of the burst.
+func slots(c *config, workers []*worker) (all []report.Slot, burst float64) {
+	var inBurst hist
 	for i := range newSlots(c) {
 		one := report.Slot{From: (time.Duration(i) * c.slot).Seconds()}
 		var latency hist
@@ -67,8 +67,11 @@ func slots(c *config, workers []*worker) []report.Slot {
 		}
 		one.AcceptP99 = latency.quantile(.99)
 		all = append(all, one)
+		if from := time.Duration(i) * c.slot; c.burst.rate > 0 && from >= c.burst.from && from < c.burst.from+c.burst.duration {
+			inBurst.merge(&latency)
+		}
 	}
-	return all
+	return all, inBurst.quantile(.99)
 }
 
 // pace is how far apart a worker's requests of an open loop are due, in nanoseconds; 0 in a closed loop.

@@ -39,7 +39,7 @@ func TestPace(t *testing.T) {
 }
 
 func TestSlots(t *testing.T) {
-	c := &config{slot: time.Second, length: 2500 * time.Millisecond}
+	c := &config{slot: time.Second, length: 2500 * time.Millisecond, burst: burst{rate: 1, from: time.Second, duration: time.Second}}
 	w := &worker{c: c, slots: newSlots(c)}
 	c.counted.Store(int64(time.Minute))
 	at := func(d time.Duration) int64 { return int64(time.Minute + d) }
@@ -48,17 +48,18 @@ func TestSlots(t *testing.T) {
 	}
 	w.countSlot(&slot{from: at(900 * time.Millisecond)}, 2, at(1100*time.Millisecond)) // asked in one, answered in the next
 	w.countSlot(&slot{from: at(0)}, 3, at(0))
-	got := slots(c, []*worker{w, {c: c, slots: newSlots(c)}})
+	w.countSlot(&slot{from: at(1500 * time.Millisecond)}, 2, at(1600*time.Millisecond))
+	got, inBurst := slots(c, []*worker{w, {c: c, slots: newSlots(c)}})
 	if len(got) != 3 || got[0].Sent != 2 || got[1].Sent != 0 || got[2].Sent != 1 {
 		t.Fatalf("%+v", got)
 	}
-	if got[0].Accepted != 1 || got[0].Came != 0 || got[1].Accepted != 0 || got[1].Came != 1 || got[2].From != 2 {
+	if got[0].Accepted != 1 || got[0].Came != 0 || got[1].Accepted != 1 || got[1].Came != 2 || got[2].From != 2 {
 		t.Errorf("%+v", got)
 	}
-	if got[0].AcceptP99 < 200_000 || got[0].AcceptP99 > 202_000 || got[1].AcceptP99 != 0 {
-		t.Errorf("%+v", got)
+	if got[0].AcceptP99 < 200_000 || got[0].AcceptP99 > 202_000 || inBurst != got[1].AcceptP99 || inBurst < 100_000 || inBurst > 101_000 {
+		t.Errorf("%+v, %v in the burst", got, inBurst)
 	}
-	if s := slots(&config{}, nil); s != nil {
-		t.Errorf("without -slot: %v", s)
+	if s, inBurst := slots(&config{}, nil); s != nil || inBurst != 0 {
+		t.Errorf("without -slot: %v, %v", s, inBurst)
 	}
 }

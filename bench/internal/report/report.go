@@ -50,6 +50,8 @@ type Result struct {
 	StolenByHypervisor float64 `json:"steal_s"`
 
 	Slots []Slot `json:"slots,omitempty"`
+	// BurstAcceptP99 is of Access-Accepts to requests that were due in the slots of the burst.
+	BurstAcceptP99 float64 `json:"burst_accept_p99_us,omitempty"`
 }
 
 // Slot is a part of the counted time.
