@@ -49,7 +49,7 @@ func init() { runtime.LockOSThread() }
 
 func main() {
 	var o options
-	flag.StringVar(&o.rows, "rows", "1,2,3,5", "comparisons by name, or by number of the performance table")
+	flag.StringVar(&o.rows, "rows", "code-only,ceiling,password", "comparisons by name, or by number of the performance table")
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds; ratios of fewer than 5 say little")
 	flag.DurationVar(&o.length, "length", defaultLength, "how long each server is measured in each round, where the row has no length of its own")
 	flag.IntVar(&o.users, "users", 0, "number of users instead of the row's own")

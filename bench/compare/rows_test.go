@@ -1,0 +1,42 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"sekisho/bench/internal/realpart"
+)
+
+// Each row from end to end, small and short: what it prints says nothing, but it prints it.
+func TestRows(t *testing.T) {
+	if os.Getenv("SEKISHO_PROOF") != "1" {
+		t.Skip("LEFT OUT: it takes minutes (SEKISHO_PROOF=1)")
+	}
+	if os.Getuid() != 0 {
+		realpart.LeaveOut(t, "PAM's service and a control group need root")
+	}
+	runtime.LockOSThread() // as main does; its end takes the thread along
+	defer func() { serverCPUs = nil }()
+	t.Chdir("..")
+	for _, r := range rows {
+		users := 2000
+		if r.unanswered {
+			users = 20_000
+		}
+		var b bytes.Buffer
+		o := options{rows: r.name, rounds: 1, length: 300 * time.Millisecond, users: users, events: 20_000, budget: 5 * time.Minute, noisy: true}
+		if err := run(context.Background(), o, io.MultiWriter(&b, t.Output())); err != nil {
+			t.Errorf("%s: %v", r.name, err)
+			continue
+		}
+		if !strings.Contains(b.String(), "reached") && !strings.Contains(b.String(), "missed") {
+			t.Errorf("%s has no verdict:\n%s", r.name, &b)
+		}
+	}
+}
