@@ -33,13 +33,14 @@ var codeOnlyRows = []*row{
 	},
 	{
 		name: "code-only-totp", title: "code only, TOTP, each user once, 8 s in each step", figure: []int{1},
-		users: 1_000_000, kind: "totp", layout: "otp",
+		users: 1_000_000, kind: "totp", layout: "otp", rounds: 3, // each takes two steps of 30 s
 		entries: func(s *servers, d time.Duration) []entry {
+			theirs := d // they need not wait for a step
 			if d >= defaultLength {
 				d = 8 * time.Second
 			}
 			return []entry{
-				{s.freeradius, load{Window: small, Length: d}},
+				{s.freeradius, load{Window: small, Length: theirs}},
 				{s.sekisho, load{Window: small, Length: d}},
 				{s.sekisho, load{Window: large, Length: d}},
 			}

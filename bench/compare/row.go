@@ -16,6 +16,7 @@ type row struct {
 	users  int    // who log in, where a server has no number of its own; a few more exist for the first login after each start
 	kind   string // hotp or totp; servers that forget used codes get TOTP codes again and again
 	layout string // otp or passotp: what the password field holds
+	rounds int    // are enough where the time is not enough for all; 0: all are wanted
 	disk   bool   // fdatasync is timed beside each measurement
 	// unanswered: many logins get no answer; tokens have to take codes far ahead of the last one used.
 	unanswered bool

@@ -113,6 +113,14 @@ func TestRounds(t *testing.T) {
 	if n, err := s.rounds(func(int) error { time.Sleep(time.Millisecond); return nil }); n != 1 || !errors.Is(err, errShort) {
 		t.Errorf("without time: %d, %v", n, err)
 	}
+	s.row.rounds = 2
+	if n, err := s.rounds(func(int) error { time.Sleep(time.Millisecond); return nil }); n != 1 || !errors.Is(err, errShort) {
+		t.Errorf("one round where two are enough: %d, %v", n, err)
+	}
+	s.row.rounds = 1
+	if n, err := s.rounds(func(int) error { time.Sleep(time.Millisecond); return nil }); n != 1 || err != nil {
+		t.Errorf("as many rounds as are enough: %d, %v", n, err)
+	}
 	fault := errors.New("fault")
 	if n, err := s.rounds(func(int) error { return fault }); n != 0 || !errors.Is(err, fault) {
 		t.Errorf("%d, %v", n, err)
