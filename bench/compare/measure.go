@@ -40,6 +40,9 @@ const warmup = 500 * time.Millisecond
 // compare measures the rounds; results come back beside an error too, as far as they go in whole rounds.
 func (s *session) compare(ctx context.Context) (*results, error) {
 	res := &results{row: s.row, of: map[string][]measurement{}}
+	if s.row.note != nil {
+		res.note = ": " + s.row.note(s.options)
+	}
 	for _, e := range s.row.entries(s.servers, s.options.length) {
 		if !leftOut(e.server.Name(), s.options.without) {
 			res.entries = append(res.entries, e)

@@ -24,6 +24,7 @@ type row struct {
 	// are compared with.
 	entries func(*servers, time.Duration) []entry
 	goals   []goal
+	note    func(options) string                  // what the flags made of the row
 	judge   func(*results) []verdict              // what goals cannot say
 	run     func(context.Context, *session) error // what a comparison of entries cannot measure
 }

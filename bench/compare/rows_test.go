@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"os"
+	"os/exec"
 	"runtime"
 	"strings"
 	"testing"
@@ -12,6 +13,16 @@ import (
 
 	"sekisho/bench/internal/realpart"
 )
+
+// The loader is built with a tag of its own, so nothing else notices when storage changes below it.
+func TestLoaderCompiles(t *testing.T) {
+	if _, err := exec.LookPath("go"); err != nil {
+		realpart.LeaveOut(t, "there is no go command")
+	}
+	if said, err := exec.Command("go", "vet", "-C", "../..", "-tags", "layin", "./storage").CombinedOutput(); err != nil {
+		t.Errorf("go vet -tags layin ./storage: %v\n%s", err, said)
+	}
+}
 
 // Each row from end to end, small and short: what it prints says nothing, but it prints it.
 func TestRows(t *testing.T) {

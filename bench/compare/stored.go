@@ -17,6 +17,7 @@ var storedRow = &row{
 			{s.sekishoOld, load{Window: small, Length: d}},
 		}
 	},
+	note: func(o options) string { return figure(float64(o.events)) + " events laid in" },
 	goals: []goal{
 		{9, "CPU per login", key(nameSekishoMany, "window 64"), key(nameSekishoFew, "window 64"), cpu, 1.2, 1.1, true, ""},
 		{9, "CPU per login", key(nameSekishoOld, "window 64"), key(nameSekisho, "window 64"), cpu, 1.1, 1.05, true, ""},

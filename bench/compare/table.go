@@ -11,6 +11,7 @@ import (
 // results are the measurements of a row by entry, in the entries' order.
 type results struct {
 	row     *row
+	note    string
 	entries []entry
 	of      map[string][]measurement
 }
@@ -30,7 +31,7 @@ func (r *results) print(w io.Writer) {
 	if len(base) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "%s: %s; median of %s [lowest-highest pair]\n\n", r.row.name, r.row.title, count(len(base), "round"))
+	fmt.Fprintf(w, "%s: %s%s; median of %s [lowest-highest pair]\n\n", r.row.name, r.row.title, r.note, count(len(base), "round"))
 	helped, synced := false, false
 	for _, ms := range r.of {
 		for _, m := range ms {
