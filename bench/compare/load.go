@@ -21,6 +21,7 @@ type load struct {
 	Length time.Duration // counted, after the warm-up
 
 	Wrong, Unknown bool   // codes are wrong; names are nobody's
+	Names          int    // how many there are; 0: as many as the server has users
 	Realm          string // behind each name
 	Layout         string // of the password field, where it is not the row's
 
@@ -88,11 +89,15 @@ func radloadArgs(i *instance, l load) []string {
 	if l.NoWarmup {
 		before = 0
 	}
+	names := i.users
+	if l.Names > 0 {
+		names = l.Names
+	}
 	if l.Timeout > 0 {
 		timeout = l.Timeout
 	}
 	args := []string{"run", "-addr", "127.0.0.1:" + strconv.Itoa(i.port), "-secret", secret, "-seed", seed,
-		"-users", strconv.Itoa(i.users), "-layout", layout,
+		"-users", strconv.Itoa(names), "-layout", layout,
 		"-warmup", before.String(), "-duration", l.Length.String(), "-timeout", timeout.String(),
 		"-pid", strings.Join(pids, ","), "-kind", i.kind}
 	add := func(on bool, more ...string) {
@@ -102,7 +107,7 @@ func radloadArgs(i *instance, l load) []string {
 	}
 	add(i.server.Forgets(), "-reuse")
 	add(i.counter > 0, "-hotp-start", strconv.FormatUint(i.counter, 10))
-	if l.Realm == "" && !i.server.Forgets() {
+	if l.Realm == "" && !l.Unknown && !i.server.Forgets() {
 		add(true, "-state", filepath.Join(i.dir, "used.bin"))
 	}
 	if _, other := i.server.(*freeradiusServer); !other && !i.server.Forgets() {

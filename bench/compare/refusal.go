@@ -49,7 +49,7 @@ func measureFlood(ctx context.Context, s *session) error {
 	}
 	var lines [][]string
 	var vs []verdict
-	for _, l := range []load{{Wrong: true}, {Unknown: true}} {
+	for _, l := range []load{{Wrong: true}, {Unknown: true, Names: s.users(floodRequests)}} {
 		s.settle(ctx)
 		l.Rate, l.Count, l.Length, l.NoWarmup = floodRate, floodRequests, 2*floodRequests/floodRate*time.Second, true
 		l.Timeout, l.Once, l.Sockets = floodTimeout, true, floodSockets

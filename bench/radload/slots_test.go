@@ -59,6 +59,10 @@ func TestSlots(t *testing.T) {
 	if got[0].AcceptP99 < 200_000 || got[0].AcceptP99 > 202_000 || inBurst != got[1].AcceptP99 || inBurst < 100_000 || inBurst > 101_000 {
 		t.Errorf("%+v, %v in the burst", got, inBurst)
 	}
+	sl := &slot{from: at(0)}
+	if n := testing.AllocsPerRun(100, func() { w.countSent(at(0)); w.countSlot(sl, 2, at(0)) }); n != 0 {
+		t.Errorf("counting allocates %v times", n)
+	}
 	if s, inBurst := slots(&config{}, nil); s != nil || inBurst != 0 {
 		t.Errorf("without -slot: %v, %v", s, inBurst)
 	}
