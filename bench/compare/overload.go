@@ -152,7 +152,8 @@ func (s *session) overload(ctx context.Context, i *instance, o overloaded) (floo
 		return f, errors.New("nobody got in while the peak was looked for")
 	}
 	f.offered = o.offer(f.peak)
-	f.before, f.during = s.options.length, max(2*s.options.length, 4*overloadSlot)
+	// Long enough that what queues hold at the beginning does not pass for goodput: 10 s unless told otherwise.
+	f.before, f.during = s.options.length, 3*s.options.length+time.Second
 	after := time.Duration(backToNormalIn*float64(time.Second)) + overloadWait
 	r, err := s.radload(ctx, i, load{Rate: o.normal * f.peak, Length: f.before + f.during + after, Sockets: overloadOpen,
 		Timeout: overloadWait, Once: true, Burst: f.offered, BurstFrom: f.before, BurstFor: f.during, Slot: overloadSlot})
