@@ -140,6 +140,7 @@ type attempt struct {
 		client   [64]byte
 		source   [64]byte
 		parts    [3][]byte
+		past     Event
 	}
 }
 
@@ -154,9 +155,8 @@ func (a *Authenticator) Authenticate(l *Login, done func(Decision)) {
 	t.room.parts = [3][]byte{append(t.room.client[:0], l.Client.Name...), l.Source.AppendTo(t.room.source[:0]), l.Packet}
 	t.digest = a.Store.Keyed(domainDigest, t.room.parts[:]...)
 	t.room.parts = [3][]byte{} // the packet is the caller's again
-	if e, ok := a.Store.Verdict(t.digest, a.Now()); ok {
-		past := e // a copy, so that only a past one costs memory
-		t.past = &past
+	if a.Store.Verdict(t.digest, a.Now(), &t.room.past) {
+		t.past = &t.room.past
 	}
 	if l.Method != PAP {
 		t.f.Finding, t.f.Why = Barred, MethodNotTaken

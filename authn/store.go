@@ -82,8 +82,8 @@ type Store interface {
 	View(keys Keys, f func(*Held)) error
 	// AccountOf finds the account of a directory's user; zero when there is none.
 	AccountOf(directory, external string) AccountID
-	// Verdict finds the event that answered the same request within 60 s before the last start (S17).
-	Verdict(digest [16]byte, now time.Time) (Event, bool)
+	// Verdict finds the event that answered the same request within 60 s before the last start (S17), and puts it into into.
+	Verdict(digest [16]byte, now time.Time, into *Event) bool
 	// Keyed gives a keyed hash for digests, sources and memos; domain keeps their uses apart.
 	Keyed(domain byte, parts ...[]byte) [16]byte
 }

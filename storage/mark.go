@@ -106,10 +106,7 @@ func (k mark) write(path string) error {
 // writeMark brings the mark up to date if anything changed.
 func (db *DB) writeMark() error {
 	pos := db.heads.Load()
-	st := db.state.Load()
-	st.mu.RLock()
-	newest := st.newest
-	st.mu.RUnlock()
+	newest := db.state.Load().newest.Load()
 	if db.lastMark.found && db.lastMark.Seq == pos.seq && db.lastMark.Newest == newest {
 		return nil
 	}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"path/filepath"
 	"time"
+
+	"sekisho/authn"
 )
 
 // recover ends accepting after a commit that failed or whose outcome is unknown and comes back when the disk is sure
@@ -135,6 +137,8 @@ func (db *DB) reopen() (meta, error) {
 
 // restart proves by one commit that the disk takes writes, then loads memory anew and lets decisions go on.
 func (db *DB) restart(m meta) error {
+	db.reloads.Lock()
+	defer db.reloads.Unlock()
 	db.gate.Lock()
 	defer db.gate.Unlock()
 	db.commits = m.commits
@@ -147,7 +151,7 @@ func (db *DB) restart(m meta) error {
 	if err := db.room(); err != nil {
 		return err
 	}
-	if err := db.transact(nil); err != nil {
+	if err := db.transact(nil, nil); err != nil {
 		return fmt.Errorf("probing with one commit: %w", err)
 	}
 	st.keepStricter(db.state.Load())
@@ -160,20 +164,24 @@ func (db *DB) restart(m meta) error {
 // keepStricter takes from the state before the fault what must not be forgotten: burnt steps and counts. What accounts
 // remember for minutes is lost, as at a restart.
 func (st *state) keepStricter(old *state) {
-	for id, e := range st.tokens {
-		if o := old.tokens[id]; o != nil {
-			e.t.Last = max(e.t.Last, o.t.Last)
+	for _, slot := range st.tokenIDs.all() {
+		r := st.tokens.at(slot)
+		if o, ok := old.tokenSlot(r.id); ok {
+			r.last = max(r.last, old.tokens.at(o).last)
 		}
 	}
-	for id, e := range st.accounts {
-		if o := old.accounts[id]; o != nil {
-			e.a.Guard.Merge(&o.a.Guard)
+	var im, before accountImage
+	for _, slot := range st.accountIDs.all() {
+		r := st.accounts.at(slot)
+		if o, ok := old.accountSlot(authn.AccountID(r.id)); ok {
+			st.openAccount(r, &im)
+			old.openAccount(old.accounts.at(o), &before)
+			im.a.Guard.Merge(&before.a.Guard)
+			st.sealGuard(r, &im.a)
 		}
 	}
 	for fp, last := range old.tombstones {
-		if l, ok := st.tombstones[fp]; !ok || l < last {
-			st.tombstones[fp] = last
-		}
+		st.bury(fp, last)
 	}
-	st.newest = max(st.newest, old.newest)
+	st.noteNewest(old.newest.Load())
 }

@@ -341,16 +341,17 @@ func TestVerdictsAndNonces(t *testing.T) {
 	login(1, now)
 	now = now.Add(70 * time.Second)
 	login(2, now)
-	if _, ok := db.Verdict([16]byte{2}, now); ok {
+	var ev authn.Event
+	if db.Verdict([16]byte{2}, now, &ev) {
 		t.Error("a verdict of this very start")
 	}
 	closeDB(t, db)
 	now = now.Add(10 * time.Second)
 	db = s.open(t)
-	if _, ok := db.Verdict([16]byte{1}, now); ok {
+	if db.Verdict([16]byte{1}, now, &ev) {
 		t.Error("a verdict of more than 60 s ago")
 	}
-	if ev, ok := db.Verdict([16]byte{2}, now); !ok || ev.Reason != authn.WrongCode {
+	if ok := db.Verdict([16]byte{2}, now, &ev); !ok || ev.Reason != authn.WrongCode {
 		t.Errorf("the verdict of 10 s ago: %+v, %v", ev, ok)
 	}
 	_ = db.View(authn.Keys{}, func(h *authn.Held) {
@@ -358,11 +359,11 @@ func TestVerdictsAndNonces(t *testing.T) {
 			t.Error("States spent within 120 s are not known after a restart")
 		}
 	})
-	if _, ok := db.Verdict([16]byte{2}, now.Add(time.Minute)); ok {
+	if db.Verdict([16]byte{2}, now.Add(time.Minute), &ev) {
 		t.Error("a verdict that has grown old")
 	}
 	db.verdicts.Store(nil)
-	if _, ok := db.Verdict([16]byte{2}, now); ok {
+	if db.Verdict([16]byte{2}, now, &ev) {
 		t.Error("a verdict after all were dropped")
 	}
 }
