@@ -159,7 +159,7 @@ func (db *DB) VerifyChain(ctx context.Context) error {
 				return fmt.Errorf("%w: %w", ErrChain, err)
 			}
 			for i, p := range people {
-				if len(p) > 0 && len(sums[i]) != hashSize || personalHash(p) != [hashSize]byte(sums[i]) {
+				if len(p) > 0 && (len(sums[i]) != hashSize || personalHash(p) != [hashSize]byte(sums[i])) {
 					return fmt.Errorf("%w at event %d: its personal part is not the one that was written", ErrChain, r.first+uint64(i))
 				}
 			}

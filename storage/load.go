@@ -35,7 +35,7 @@ func (db *DB) load(ctx context.Context, m meta) (*state, error) {
 			if len(fp) != 16 {
 				return errCodec
 			}
-			st.tombstones[[16]byte(fp)] = last
+			st.bury([16]byte(fp), last)
 			return nil
 		}},
 		{"grants", fmt.Sprintf("select g.account, g.holds, b.seq from batch_grant g join batch b on b.id = g.batch where b.live = 1 and b.seq > %d", m.flushed),
