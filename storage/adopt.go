@@ -36,7 +36,7 @@ func Adopt(ctx context.Context, cfg Config, outer *token.OuterKey, env Env, acto
 		db.log.Warn("the mark cannot be read and is replaced", "error", oneLine(markErr))
 	}
 	now := db.now()
-	st, err := db.load(ctx, m)
+	st, err := db.load(ctx, m, nil)
 	if err != nil {
 		return Adoption{}, err
 	}

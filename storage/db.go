@@ -217,15 +217,14 @@ func (db *DB) takeOver(ctx context.Context, old mark, m meta) error {
 			return fmt.Errorf("clearing an unfinished import: %w", err)
 		}
 	}
-	st, err := db.load(ctx, m)
+	v := &verdicts{}
+	st, err := db.load(ctx, m, v)
 	if err != nil {
 		return err
 	}
 	st.reserveAgain(nil)
 	db.state.Store(st)
-	if err := db.loadVerdicts(ctx, db.started); err != nil {
-		return err
-	}
+	db.verdicts.Store(v)
 	old.Incarnation, old.Next, old.Machine = m.incarnation, db.incarnation, db.machine
 	if err := old.write(db.cfg.Mark); err != nil {
 		return err

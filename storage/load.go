@@ -15,9 +15,9 @@ import (
 // verdictLife is how long before a start an answered request is still told apart from a new one (S17).
 const verdictLife = 60 * time.Second
 
-// load reads rows and journal into a new state: the rows as they were last brought up to date, then every later event by
+// load reads rows and journal into a new state, and into v, which may be nil, what was answered lately: the rows as they were last brought up to date, then every later event by
 // the same functions that apply it live. It checks the chain over what it replays and leaves the head in db.head.
-func (db *DB) load(ctx context.Context, m meta) (*state, error) {
+func (db *DB) load(ctx context.Context, m meta, v *verdicts) (*state, error) {
 	st := newState()
 	if err := db.loadSlabs(ctx, st); err != nil {
 		return nil, err
@@ -68,7 +68,7 @@ func (db *DB) load(ctx context.Context, m meta) (*state, error) {
 			return nil, fmt.Errorf("loading %s: %w", s.what, err)
 		}
 	}
-	err := db.replay(ctx, st, m)
+	err := db.replay(ctx, st, m, v)
 	st.grants = nil
 	return st, err
 }
@@ -144,7 +144,7 @@ func each(ctx context.Context, q querier, query string, f func(*sql.Rows) error)
 
 // replay applies the events that rows do not hold yet (S8) and collects the States spent lately. It goes back further
 // than the rows need, to the States' life, so that the chain's tail is checked at each start even after a clean stop.
-func (db *DB) replay(ctx context.Context, st *state, m meta) error {
+func (db *DB) replay(ctx context.Context, st *state, m meta, v *verdicts) error {
 	since := db.now().Add(-nonceLife)
 	from := m.flushed + 1
 	before, err := db.file.rowBefore(ctx, since)
@@ -152,12 +152,13 @@ func (db *DB) replay(ctx context.Context, st *state, m meta) error {
 		return err
 	}
 	from = min(from, before)
+	v.begin(from, db.now())
 	check := chainCheck{secrets: db.secrets}
 	begun := false
 	var ev authn.Event
 	var im accountImage
 	for {
-		n, err := db.readJournal(ctx, db.file.conn, max(from, check.next), 1<<63-1, 1024, false, func(r *journalRow) error {
+		n, err := db.readJournal(ctx, db.file.conn, coresColumns, max(from, check.next), 1<<63-1, 1024, false, func(r *journalRow) error {
 			if r.last() < check.next {
 				return nil
 			}
@@ -173,7 +174,10 @@ func (db *DB) replay(ctx context.Context, st *state, m meta) error {
 			if err := check.row(r); err != nil {
 				return err
 			}
-			return r.eachInPlace(&ev, func() { st.replayEvent(&ev, since, &im) })
+			return r.eachInPlace(&ev, func() {
+				st.replayEvent(&ev, since, &im)
+				v.note(&ev)
+			})
 		})
 		if err != nil {
 			return fmt.Errorf("replaying the journal: %w", err)
@@ -254,37 +258,22 @@ func (st *state) replayEvent(ev *authn.Event, since time.Time, im *accountImage)
 // verdicts tell which event of the last 60 s before the start answered a request (S17): 8 octets each, since a busy minute
 // brings a million of them. The digest leads to the event's number and the journal has the rest.
 type verdicts struct {
-	first  uint64 // number of the event in place 0
+	first  uint64    // number of the event in place 0
+	since  time.Time // what was answered before counts as new
 	places index
 }
 
-// loadVerdicts notes what was answered in the last 60 s before the start.
-func (db *DB) loadVerdicts(ctx context.Context, now time.Time) error {
-	since := now.Add(-verdictLife)
-	from, err := db.file.rowBefore(ctx, since)
-	if err != nil {
-		return err
+func (v *verdicts) begin(first uint64, now time.Time) {
+	if v != nil {
+		*v = verdicts{first: first, since: now.Add(-verdictLife)}
 	}
-	v := &verdicts{first: from}
-	var ev authn.Event
-	for {
-		n, err := db.readJournal(ctx, db.file.conn, from, 1<<63-1, 1024, false, func(r *journalRow) error {
-			from = r.last() + 1
-			return r.eachInPlace(&ev, func() {
-				if answeredLogin(&ev) && !ev.At.Before(since) && ev.Seq-v.first < 1<<32-1 {
-					v.places.put(hashDigest(ev.Digest), uint32(ev.Seq-v.first))
-				}
-			})
-		})
-		if err != nil {
-			return err
-		}
-		if n < 1024 {
-			break
-		}
+}
+
+// note keeps where an event is if it answered a login lately.
+func (v *verdicts) note(ev *authn.Event) {
+	if v != nil && answeredLogin(ev) && !ev.At.Before(v.since) && ev.Seq-v.first < 1<<32-1 {
+		v.places.put(hashDigest(ev.Digest), uint32(ev.Seq-v.first))
 	}
-	db.verdicts.Store(v)
-	return nil
 }
 
 func answeredLogin(ev *authn.Event) bool {
@@ -326,7 +315,7 @@ func (db *DB) event(seq uint64) (authn.Event, error) {
 		return authn.Event{}, err
 	}
 	var found authn.Event
-	_, err = db.readJournal(context.Background(), read, seq, seq, 1, false, func(r *journalRow) error {
+	_, err = db.readJournal(context.Background(), read, coresColumns, seq, seq, 1, false, func(r *journalRow) error {
 		events, _, err := r.events()
 		if err == nil && seq >= r.first && seq-r.first < uint64(len(events)) {
 			found = events[seq-r.first]

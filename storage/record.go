@@ -311,9 +311,9 @@ func (d *directories) number(name string) uint16 {
 	if n := slices.Index(names, name); n >= 0 {
 		return uint16(n)
 	}
-	names = append(slices.Clone(names), strings.Clone(name))
-	d.names.Store(&names)
-	return uint16(len(names) - 1)
+	more := append(slices.Clone(names), strings.Clone(name))
+	d.names.Store(&more)
+	return uint16(len(names))
 }
 
 // room says whether one more name has a number, or can get one.

@@ -144,7 +144,7 @@ func (db *DB) restart(m meta) error {
 	db.commits = m.commits
 	db.committed.Store(m.seq)
 	db.flushed = m.flushed
-	st, err := db.load(context.Background(), m)
+	st, err := db.load(context.Background(), m, nil)
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,8 @@ var pragmas = []struct{ name, value, reads string }{
 	{"synchronous", "full", "2"},
 	{"foreign_keys", "on", "1"},
 	{"journal_size_limit", "67108864", "67108864"}, // octets of WAL kept after a checkpoint
-	{"cache_size", "-65536", "-65536"},             // KiB
+	{"wal_autocheckpoint", "4000", "4000"},         // pages: what a busy second writes
+	{"cache_size", "-6144", "-6144"},               // KiB: rows are written, and read only at start and for listings
 	{"temp_store", "memory", "2"},
 }
 
