@@ -152,7 +152,7 @@ func (db *DB) replay(ctx context.Context, st *state, m meta, v *verdicts) error 
 		return err
 	}
 	from = min(from, before)
-	v.begin(from, db.now())
+	v.begin(from, db.started)
 	check := chainCheck{secrets: db.secrets}
 	begun := false
 	var ev authn.Event
