@@ -97,6 +97,9 @@ func (db *DB) commitBatch(batch []*entry, rows *slabRows) bool {
 	start := time.Now()
 	err := db.transact(batch, rows)
 	if err == nil {
+		err = db.lock.check()
+	}
+	if err == nil {
 		if rows.flushed != 0 {
 			db.flushed = rows.flushed
 		}
@@ -121,6 +124,9 @@ func (db *DB) commitBatch(batch []*entry, rows *slabRows) bool {
 func (db *DB) commitAlone(batch []*entry) bool {
 	for i, e := range batch {
 		err := db.transact(batch[i:i+1], db.rowsOf(e))
+		if err == nil {
+			err = db.lock.check()
+		}
 		if err == nil {
 			db.answer(batch[i:i+1], nil)
 			continue

@@ -25,7 +25,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -41,7 +40,7 @@ type DB struct {
 	now     func() time.Time
 	log     *slog.Logger
 	metrics *metrics
-	lock    *os.File
+	lock    *living
 	ballast *ballast
 	keys    *token.Keys
 	secrets *secrets
@@ -268,6 +267,9 @@ func (db *DB) keepHouse() {
 				db.log.Error("the mark could not be written; after a crash the database may have to be adopted", "error", oneLine(err))
 			}
 			db.checkSpace()
+			if at, err := inodeOf(db.cfg.Path); (err != nil || at != db.lock.inode) && db.Healthy() == nil {
+				_ = db.enqueue(&entry{done: func(error) {}}) // with nobody logging in, this shows the committer that its file is gone
+			}
 			if db.Healthy() == nil && db.imports.TryLock() {
 				db.dropLeftover()
 				db.imports.Unlock()
@@ -319,7 +321,7 @@ func (db *DB) abandon() {
 	db.file = &file{}
 	db.fileMu.Unlock()
 	db.metrics.unregister()
-	_ = db.lock.Close()
+	db.lock.close()
 }
 
 // Healthy says why the database takes no changes; nil when it does. It is what /readyz asks.

@@ -106,6 +106,10 @@ func (db *DB) room() error {
 	return err
 }
 
+// errLost stops a process whose file forgot what was answered: somebody took its WAL away, or the disk does not keep what it
+// says it keeps. Nothing but an operator can say what to go on with.
+var errLost = errors.New("the database has lost events that were answered; stop, bring back the file and its -wal, or adopt what is left: sekisho restore --adopt")
+
 // reopen opens the file anew, empties the WAL into it and reads where it ends.
 func (db *DB) reopen() (meta, error) {
 	ctx := context.Background()
@@ -114,6 +118,9 @@ func (db *DB) reopen() (meta, error) {
 	db.file = &file{}
 	db.fileMu.Unlock()
 	old.close()
+	if err := db.lock.reopening(); err != nil {
+		return meta{}, err
+	}
 	f, err := openFile(ctx, db.cfg.Path)
 	if err != nil {
 		return meta{}, err
@@ -121,6 +128,9 @@ func (db *DB) reopen() (meta, error) {
 	m, found, err := f.meta(ctx)
 	if err == nil && (!found || !bytes.Equal(m.incarnation, db.incarnation)) {
 		err = errFenced
+	}
+	if have := db.committed.Load(); err == nil && m.seq < have {
+		err = fmt.Errorf("%w: it ends at event %d, and event %d was answered", errLost, m.seq, have)
 	}
 	if err == nil {
 		err = f.prepare(ctx)

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
@@ -122,16 +121,8 @@ type file struct {
 	stmts [statementCount]*sql.Stmt
 }
 
-// openFile opens or creates the database, empties the WAL into it and checks that what makes commits durable is in force.
+// openFile opens the database, which the lock has made with its mode where there was none, empties the WAL into it and checks that what makes commits durable is in force.
 func openFile(ctx context.Context, path string) (*file, error) {
-	// Made here for its mode; an existing file is left alone, because closing a descriptor of it would drop SQLite's locks.
-	made, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
-	switch {
-	case err == nil:
-		_ = made.Close()
-	case !errors.Is(err, fs.ErrExist):
-		return nil, fmt.Errorf("making the database: %w", err)
-	}
 	f := &file{}
 	ok := false
 	defer func() {
@@ -139,6 +130,7 @@ func openFile(ctx context.Context, path string) (*file, error) {
 			f.close()
 		}
 	}()
+	var err error
 	if f.write, err = sql.Open("sqlite", dsn(path, false)); err != nil {
 		return nil, fmt.Errorf("opening %s: %w", path, err)
 	}
