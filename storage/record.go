@@ -241,6 +241,9 @@ func (st *state) sealAccount(r *accountRecord, a *authn.Account) {
 func (st *state) openToken(r *tokenRecord, t *token.Token) {
 	all := st.texts.octets(r.text, uint32(r.seed)+uint32(r.serial)+uint32(r.credID)+uint32(r.name))
 	seed, rest := all[:r.seed:r.seed], alias(all[r.seed:])
+	if len(seed) == 0 {
+		seed = nil
+	}
 	*t = token.Token{ID: r.id, Serial: rest[:r.serial], CredentialID: rest[r.serial:][:r.credID], Name: rest[int(r.serial)+int(r.credID):],
 		Form: r.form, Mode: r.mode, Hash: r.hash, Digits: r.digits, Period: r.period, State: r.state, Start: r.start, Expiry: r.expiry,
 		Fingerprint: r.fingerprint, Sealed: token.SealedSeed{Version: r.version, Data: seed}, Last: r.last, Drift: r.drift, DriftDay: r.driftDay}
