@@ -280,6 +280,9 @@ func (h *house) account(p *person) authn.Account {
 		a = *held.Accounts[0]
 		a.Guard.Charges = slices.Clone(a.Guard.Charges)
 		a.Guard.Known = slices.Clone(a.Guard.Known)
+		a.Assignments = slices.Clone(a.Assignments)
+		a.Memory.Pairs = slices.Clone(a.Memory.Pairs)
+		a.Memory.Wrong = slices.Clone(a.Memory.Wrong)
 	}); err != nil {
 		h.t.Fatal(err)
 	}

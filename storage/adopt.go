@@ -36,7 +36,7 @@ func Adopt(ctx context.Context, cfg Config, outer *token.OuterKey, env Env, acto
 		db.log.Warn("the mark cannot be read and is replaced", "error", oneLine(markErr))
 	}
 	now := db.now()
-	st, err := db.load(ctx, m)
+	st, err := db.load(ctx, m, nil)
 	if err != nil {
 		return Adoption{}, err
 	}
@@ -49,7 +49,7 @@ func Adopt(ctx context.Context, cfg Config, outer *token.OuterKey, env Env, acto
 		return Adoption{}, err
 	}
 	e.seq = report.Seq
-	st.fence(e, &report, time.Unix(max(now.Unix(), old.Newest), 0), now, ahead)
+	st.fence(&report, time.Unix(max(now.Unix(), old.Newest), 0), now, ahead)
 	db.commits = m.commits
 	db.committed.Store(m.seq)
 	if err := db.adopt(e, m, report.Epoch); err != nil {
@@ -63,38 +63,34 @@ func Adopt(ctx context.Context, cfg Config, outer *token.OuterKey, env Env, acto
 }
 
 // fence closes what the lost events may have used up.
-func (st *state) fence(e *entry, report *Adoption, newest, now time.Time, ahead int) {
-	for _, x := range st.tokens {
-		if x.t.Mode != token.TOTP {
+func (st *state) fence(report *Adoption, newest, now time.Time, ahead int) {
+	for _, slot := range st.tokenIDs.all() {
+		x := st.tokens.at(slot)
+		if x.mode != token.TOTP {
 			continue
 		}
-		if last := x.t.StepAt(newest) + int64(x.t.Drift) + int64(ahead); last > x.t.Last {
-			x.t.Last = last
-			st.newest = max(st.newest, last*int64(x.t.Period))
+		t := token.Token{Mode: x.mode, Period: x.period}
+		if last := t.StepAt(newest) + int64(x.drift) + int64(ahead); last > x.last {
+			x.last = last
+			st.noteNewest(last * int64(x.period))
 			report.Raised++
 		}
 	}
-	for _, x := range st.accounts {
+	for _, slot := range st.accountIDs.all() {
+		x := st.accounts.at(slot)
 		suspended := false
-		for i := range x.a.Assignments {
-			as := &x.a.Assignments[i]
-			t := st.tokens[as.Token]
-			if t == nil || t.t.Mode != token.HOTP || as.Standing != token.Active && as.Standing != token.Pending {
+		for i := range st.holdsOf(x) {
+			h := &st.holdsOf(x)[i]
+			if h.slot == 0 || st.tokens.at(h.slot-1).mode != token.HOTP || h.standing != token.Active && h.standing != token.Pending {
 				continue
 			}
-			as.Standing, as.Since = token.Suspended, now.Unix()
+			h.standing, h.since = token.Suspended, now.Unix()
 			report.Suspended++
 			suspended = true
 		}
 		if suspended {
-			x.a.Generation++
+			x.generation++
 		}
-	}
-	for _, x := range st.tokens {
-		e.addToken(x.t)
-	}
-	for _, x := range st.accounts {
-		e.addAccount(x.a)
 	}
 }
 
@@ -109,7 +105,10 @@ func (db *DB) adopt(e *entry, m meta, epoch uint64) error {
 		db.incarnation, db.machine, int64(epoch), int64(e.seq))
 	var next position
 	if err == nil {
-		next, err = db.write([]*entry{e})
+		next, err = db.write([]*entry{e}, nil)
+	}
+	if err == nil {
+		err = db.writeAllSlabs(e.seq)
 	}
 	if err == nil {
 		_, err = f.exec(commitStmt)
@@ -122,5 +121,26 @@ func (db *DB) adopt(e *entry, m meta, epoch uint64) error {
 	db.head = next.head
 	db.committed.Store(next.seq)
 	db.heads.Store(&next)
+	return nil
+}
+
+// writeAllSlabs puts every slab into the open transaction, one at a time.
+func (db *DB) writeAllSlabs(seq uint64) error {
+	st, rows := db.state.Load(), &db.rows
+	for n := range st.tokens.count {
+		rows.reset()
+		rows.token(st, n, seq, true)
+		if err := rows.write(db.file); err != nil {
+			return err
+		}
+	}
+	for n := range st.accounts.count {
+		rows.reset()
+		rows.account(st, n, seq, true)
+		if err := rows.write(db.file); err != nil {
+			return err
+		}
+	}
+	rows.reset()
 	return nil
 }

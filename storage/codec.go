@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"sekisho/authn"
@@ -95,7 +96,7 @@ func appendCore(b []byte, ev *authn.Event, sum []byte) ([]byte, error) {
 	}
 	if ev.GuardSet {
 		g := &ev.Guard
-		b = append(b, g.Row[0], g.Row[1], g.TheftRun, byte(g.Stopped), byte(g.Charge.Pot))
+		b = append(b, g.Row[0], g.Row[1], g.TheftRun, byte(g.Stopped), g.Digits, byte(g.Charge.Pot))
 		b = binary.AppendVarint(b, g.Wait[0])
 		b = binary.AppendVarint(b, g.Wait[1])
 		b = binary.AppendUvarint(b, uint64(g.Charge.Day))
@@ -126,36 +127,50 @@ func bit(on bool) byte {
 
 // decodeCore reads one core, whole. sum is the hash of the personal part, nil when the event has none.
 func decodeCore(core []byte, ev *authn.Event) (sum []byte, err error) {
+	*ev = authn.Event{}
+	if sum, err = decodeCoreInPlace(core, ev); err != nil {
+		return nil, err
+	}
+	if len(ev.Burnt) == 0 {
+		ev.Burnt = nil
+	}
+	if len(ev.Notices) == 0 {
+		ev.Notices = nil
+	}
+	for _, s := range []*string{&ev.Client, &ev.Policy, &ev.Act, &ev.Actor, &ev.Detail} {
+		*s = strings.Clone(*s)
+	}
+	return sum, nil
+}
+
+// decodeCoreInPlace is decodeCore for one event after the other: texts stay in core, and the slices of ev are used again.
+func decodeCoreInPlace(core []byte, ev *authn.Event) (sum []byte, err error) {
 	r := reader{rest: core}
 	if v := r.octet(); r.bad || v != coreVersion {
 		return nil, fmt.Errorf("%w: core version %d, this program reads %d", errCodec, v, coreVersion)
 	}
 	flags := r.octet()
+	burnt, notices := ev.Burnt[:0], ev.Notices[:0]
 	*ev = authn.Event{Kind: authn.EventKind(r.octet()), Verdict: authn.Verdict(r.octet()), Reason: authn.Reason(r.octet()),
 		Row: r.octet(), Class: authn.Class(r.octet()), Method: authn.Method(r.octet())}
 	ev.At = time.UnixMicro(r.varint()).UTC()
 	ev.Account = authn.AccountID(r.fixed64())
 	ev.Token = token.ID(r.fixed64())
 	ev.Step = r.varint()
-	ev.Client = r.text()
-	ev.Policy = r.text()
+	ev.Client = r.alias(maxText)
+	ev.Policy = r.alias(maxText)
 	for _, d := range []*time.Duration{&ev.Stages.Lookup, &ev.Stages.Bind, &ev.Stages.Lock, &ev.Stages.Total} {
 		*d = time.Duration(r.upTo(math.MaxInt64/1000)) * time.Microsecond
 	}
-	if n := r.count(maxNotices); n > 0 {
-		ev.Notices = make([]authn.Notice, n)
-		for i := range ev.Notices {
-			ev.Notices[i] = authn.Notice(r.octet())
-		}
+	for range r.count(maxNotices) {
+		notices = append(notices, authn.Notice(r.octet()))
 	}
-	if n := r.count(maxBurnt); n > 0 {
-		ev.Burnt = make([]authn.Burnt, n)
-		for i := range ev.Burnt {
-			x := &ev.Burnt[i]
-			x.Token, x.Last, x.Drift, x.Activated = token.ID(r.fixed64()), r.varint(), int8(r.octet()), r.octet() != 0
-			x.DriftDay = uint16(r.upTo(math.MaxUint16))
-		}
+	for range r.count(maxBurnt) {
+		x := authn.Burnt{Token: token.ID(r.fixed64()), Last: r.varint(), Drift: int8(r.octet()), Activated: r.octet() != 0}
+		x.DriftDay = uint16(r.upTo(math.MaxUint16))
+		burnt = append(burnt, x)
 	}
+	ev.Notices, ev.Burnt = notices, burnt
 	if flags&hasDigest != 0 {
 		copy(ev.Digest[:], r.take(len(ev.Digest)))
 	}
@@ -166,7 +181,7 @@ func decodeCore(core []byte, ev *authn.Event) (sum []byte, err error) {
 		ev.GuardSet = true
 		g := &ev.Guard
 		g.Row = [2]uint8{r.octet(), r.octet()}
-		g.TheftRun, g.Stopped, g.Charge.Pot = r.octet(), authn.Stop(r.octet()), authn.Pot(r.octet())
+		g.TheftRun, g.Stopped, g.Digits, g.Charge.Pot = r.octet(), authn.Stop(r.octet()), r.octet(), authn.Pot(r.octet())
 		g.Wait = [2]int64{r.varint(), r.varint()}
 		g.Charge.Day = uint16(r.upTo(math.MaxUint16))
 		g.Charge.Amount = r.varint()
@@ -177,7 +192,7 @@ func decodeCore(core []byte, ev *authn.Event) (sum []byte, err error) {
 		sum = r.take(hashSize)
 	}
 	if flags&hasAct != 0 {
-		ev.Act, ev.Actor, ev.Detail = r.text(), r.text(), r.text()
+		ev.Act, ev.Actor, ev.Detail = r.alias(maxText), r.alias(maxText), r.alias(maxText)
 	}
 	if flags&hasCount != 0 {
 		// One event stands for itself and is written without the field: each event has exactly one form.
@@ -188,18 +203,31 @@ func decodeCore(core []byte, ev *authn.Event) (sum []byte, err error) {
 	return sum, r.end()
 }
 
-// appendGuard writes a whole guard, as rows keep it.
-func appendGuard(b []byte, g *authn.Guard) []byte {
-	b = append(b, 1, g.Row[0], g.Row[1], g.TheftRun, byte(g.Stopped))
-	b = binary.AppendVarint(b, g.Wait[0])
-	b = binary.AppendVarint(b, g.Wait[1])
-	b = binary.AppendUvarint(b, uint64(len(g.Charges)))
+// appendGuard writes a whole guard by itself.
+func appendGuard(b []byte, g *authn.Guard) []byte { return appendGuardFields(append(b, 1), g) }
+
+// appendGuardFields writes a guard as slabs keep it. A field that most accounts have at zero costs nothing then.
+func appendGuardFields(b []byte, g *authn.Guard) []byte {
+	var flags byte
+	counts := g.Row != [2]uint8{} || g.Wait != [2]int64{} || g.TheftRun != 0 || g.Stopped != 0
+	flags = bit(counts) | bit(len(g.Charges) > 0)<<1 | bit(len(g.Known) > 0)<<2
+	b = append(b, flags, g.Digits)
+	if counts {
+		b = append(b, g.Row[0], g.Row[1], g.TheftRun, byte(g.Stopped))
+		b = binary.AppendVarint(b, g.Wait[0])
+		b = binary.AppendVarint(b, g.Wait[1])
+	}
+	if len(g.Charges) > 0 {
+		b = binary.AppendUvarint(b, uint64(len(g.Charges)))
+	}
 	for _, c := range g.Charges {
 		b = append(b, byte(c.Pot))
 		b = binary.AppendUvarint(b, uint64(c.Day))
 		b = binary.AppendVarint(b, c.Amount)
 	}
-	b = binary.AppendUvarint(b, uint64(len(g.Known)))
+	if len(g.Known) > 0 {
+		b = binary.AppendUvarint(b, uint64(len(g.Known)))
+	}
 	for _, k := range g.Known {
 		b = binary.BigEndian.AppendUint64(b, k.Hash)
 		b = binary.AppendUvarint(b, uint64(k.Day))
@@ -213,22 +241,39 @@ func decodeGuard(b []byte) (authn.Guard, error) {
 	if v := r.octet(); r.bad || v != 1 {
 		return g, fmt.Errorf("%w: guard version %d, this program reads 1", errCodec, v)
 	}
-	g.Row = [2]uint8{r.octet(), r.octet()}
-	g.TheftRun, g.Stopped = r.octet(), authn.Stop(r.octet())
-	g.Wait = [2]int64{r.varint(), r.varint()}
-	if n := r.count(maxCharges); n > 0 {
-		g.Charges = make([]authn.Charge, n)
-		for i := range g.Charges {
-			g.Charges[i] = authn.Charge{Pot: authn.Pot(r.octet()), Day: uint16(r.upTo(math.MaxUint16)), Amount: r.varint()}
-		}
-	}
-	if n := r.count(maxKnown); n > 0 {
-		g.Known = make([]authn.KnownSource, n)
-		for i := range g.Known {
-			g.Known[i] = authn.KnownSource{Hash: r.fixed64(), Day: uint16(r.upTo(math.MaxUint16))}
-		}
-	}
+	decodeGuardFields(&r, &g)
 	return g, r.end()
+}
+
+// decodeGuardFields reads into g, whose slices it uses again.
+func decodeGuardFields(r *reader, g *authn.Guard) {
+	*g = authn.Guard{Charges: g.Charges[:0], Known: g.Known[:0]}
+	flags := r.octet()
+	if flags > 7 {
+		r.fail()
+	}
+	g.Digits = r.octet()
+	if flags&1 != 0 {
+		g.Row = [2]uint8{r.octet(), r.octet()}
+		g.TheftRun, g.Stopped = r.octet(), authn.Stop(r.octet())
+		g.Wait = [2]int64{r.varint(), r.varint()}
+	}
+	if flags&2 != 0 {
+		for range r.count(maxCharges) {
+			g.Charges = append(g.Charges, authn.Charge{Pot: authn.Pot(r.octet()), Day: uint16(r.upTo(math.MaxUint16)), Amount: r.varint()})
+		}
+	}
+	if flags&4 != 0 {
+		for range r.count(maxKnown) {
+			g.Known = append(g.Known, authn.KnownSource{Hash: r.fixed64(), Day: uint16(r.upTo(math.MaxUint16))})
+		}
+	}
+	if len(g.Charges) == 0 {
+		g.Charges = nil
+	}
+	if len(g.Known) == 0 {
+		g.Known = nil
+	}
 }
 
 // appendAssignments writes the assignments of one account, as its row keeps them.
@@ -262,6 +307,24 @@ func decodeAssignments(b []byte) ([]token.Assignment, error) {
 func appendFramed(b, record []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(len(record)))
 	return append(b, record...)
+}
+
+// eachFrame gives f the n records that appendFramed joined, in order.
+func eachFrame(b []byte, n int, f func(i int, record []byte) error) error {
+	r := reader{rest: b}
+	if n < 0 || n > len(b) {
+		return fmt.Errorf("%w: %d records in %d octets", errCodec, n, len(b))
+	}
+	for i := range n {
+		record := r.take(int(r.upTo(uint64(len(r.rest)))))
+		if r.bad {
+			break
+		}
+		if err := f(i, record); err != nil {
+			return err
+		}
+	}
+	return r.end()
 }
 
 // frames splits what appendFramed joined; it wants exactly n records.
@@ -342,4 +405,5 @@ func (r *reader) upTo(limit uint64) uint64 {
 // count reads how many elements follow; each takes at least one octet, so memory stays within the record's size.
 func (r *reader) count(limit int) int { return int(r.upTo(uint64(min(limit, len(r.rest))))) }
 
-func (r *reader) text() string { return string(r.take(int(r.upTo(maxText)))) }
+// alias reads a text of at most limit octets without a copy: it lives as long as what r reads.
+func (r *reader) alias(limit uint64) string { return alias(r.take(int(r.upTo(limit)))) }

@@ -37,18 +37,15 @@ func (db *DB) run() {
 			return
 		}
 		for {
-			batch := db.queue.take()
-			if len(batch) == 0 && !db.flush.active {
+			batch, rows := db.gather()
+			if len(batch) == 0 && rows.empty() {
 				break
 			}
-			if len(batch) > 0 && !db.commitBatch(batch) {
+			if !db.commitBatch(batch, rows) {
 				return
 			}
 			if db.committed.Load()-db.flushed >= uint64(db.cfg.FlushEvents) {
 				db.flush.begin(db)
-			}
-			if err := db.flush.step(db); err != nil && !db.recover(err, nil) {
-				return
 			}
 		}
 	}
@@ -56,42 +53,80 @@ func (db *DB) run() {
 
 // drain commits what still waits and brings every row up to date: a clean stop.
 func (db *DB) drain() {
-	for batch := db.queue.take(); len(batch) > 0; batch = db.queue.take() {
-		if !db.commitBatch(batch) {
+	db.flush.begin(db)
+	for {
+		batch, rows := db.gather()
+		if len(batch) == 0 && rows.empty() {
 			return
 		}
-	}
-	db.flush.begin(db)
-	for db.flush.active {
-		if err := db.flush.step(db); err != nil {
-			db.log.Error("rows not brought up to date at the stop; the next start replays the journal", "error", oneLine(err))
+		if !db.commitBatch(batch, rows) {
 			return
 		}
 	}
 }
 
+// gather takes what waits, with the rows of slabs that go with it. Rows are written from memory, so while they are, nothing
+// is decided, and everything decided so far is in the batch: rows are never ahead of the journal.
+func (db *DB) gather() ([]*entry, *slabRows) {
+	db.batch = db.queue.take(db.batch[:0])
+	rows := &db.rows
+	rows.reset()
+	slabs := db.flush.active
+	for _, e := range db.batch {
+		slabs = slabs || len(e.accounts)+len(e.tokens) > 0
+	}
+	if !slabs {
+		return db.batch, rows
+	}
+	db.gate.Lock()
+	defer db.gate.Unlock()
+	st := db.state.Load()
+	var newest uint64
+	db.batch, newest = db.queue.takeAll(db.batch)
+	st.mu.RLock() // an import that became live shows its slabs one by one
+	defer st.mu.RUnlock()
+	for _, e := range db.batch {
+		rows.addOf(st, e, newest)
+	}
+	db.flush.add(db, st, rows, newest)
+	return db.batch, rows
+}
+
 // commitBatch makes a batch durable and answers it. It reports false when the DB closed during a recovery.
-func (db *DB) commitBatch(batch []*entry) bool {
+func (db *DB) commitBatch(batch []*entry, rows *slabRows) bool {
 	start := time.Now()
-	err := db.transact(batch)
+	err := db.transact(batch, rows)
 	if err == nil {
+		err = db.lock.check()
+	}
+	if err == nil {
+		if rows.flushed != 0 {
+			db.flushed = rows.flushed
+		}
 		db.metrics.commit(len(batch), time.Since(start))
 		db.answer(batch, nil)
 		return true
 	}
-	if refused, ok := errors.AsType[*refusal](err); ok {
-		if len(batch) > 1 {
-			return db.commitAlone(batch)
+	if isRefusal(err) {
+		db.giveBack(rows)
+		if len(batch) == 0 {
+			return db.recover(fmt.Errorf("bringing rows up to date: %w", err), nil)
 		}
-		return db.refuse(batch[0], nil, refused)
+		return db.commitAlone(batch)
 	}
 	return db.recover(err, batch)
 }
 
 // commitAlone tries each entry of a refused batch by itself, so that one entry stops nobody else (S7).
+//
+// An act's slabs are written as they stand, so they may show what entries behind it did. They claim no event after the
+// act's own: those that commit are applied once more, which changes nothing, and of those that do not a step stays burnt.
 func (db *DB) commitAlone(batch []*entry) bool {
 	for i, e := range batch {
-		err := db.transact(batch[i : i+1])
+		err := db.transact(batch[i:i+1], db.rowsOf(e))
+		if err == nil {
+			err = db.lock.check()
+		}
 		if err == nil {
 			db.answer(batch[i:i+1], nil)
 			continue
@@ -101,10 +136,11 @@ func (db *DB) commitAlone(batch []*entry) bool {
 		if !ok {
 			return db.recover(err, batch[i:i+1], rest...)
 		}
+		act := e.act
 		if !db.refuse(e, rest, refused) {
 			return false
 		}
-		if e.act {
+		if act {
 			return true // rest was answered too
 		}
 	}
@@ -130,6 +166,7 @@ func (db *DB) answer(batch []*entry, err error) {
 			db.handedOut()
 		}
 		e.done(err)
+		e.recycle()
 	}
 	db.handedOut()
 	if err == nil {
@@ -139,11 +176,11 @@ func (db *DB) answer(batch []*entry, err error) {
 
 // transact writes a batch in one transaction. The error is a *refusal when a statement was at fault and nothing was
 // written; after any other error it is unknown what was.
-func (db *DB) transact(batch []*entry) error {
+func (db *DB) transact(batch []*entry, rows *slabRows) error {
 	if _, err := db.file.exec(beginStmt); err != nil {
 		return fmt.Errorf("beginning a transaction: %w", err)
 	}
-	next, err := db.write(batch)
+	next, err := db.write(batch, rows)
 	if err != nil {
 		if _, back := db.file.exec(rollbackStmt); back != nil && blamesStatement(err) {
 			return fmt.Errorf("rolling back: %w", back)
@@ -179,7 +216,7 @@ type position struct {
 }
 
 // write puts the rows of a batch into the open transaction.
-func (db *DB) write(batch []*entry) (position, error) {
+func (db *DB) write(batch []*entry, rows *slabRows) (position, error) {
 	pos := position{db.committed.Load(), db.head}
 	var first uint64
 	count, named := 0, false
@@ -223,6 +260,9 @@ func (db *DB) write(batch []*entry) (position, error) {
 				return pos, fmt.Errorf("writing a row: %w", err)
 			}
 		}
+	}
+	if err := rows.write(db.file); err != nil {
+		return pos, fmt.Errorf("writing a slab: %w", err)
 	}
 	res, err := db.file.exec(metaStmt, int64(db.commits+1), int64(pos.seq), db.incarnation)
 	if err != nil {

@@ -7,9 +7,10 @@
 //	     ▼                                                  ▼          └ fails: recover ─ reopen, read back, reload, probe
 //
 // Decisions look at memory alone ([state]); rows are written, and read only at start. A login is one event in the journal:
-// ledger of the used step and audit row at once. Accounts and tokens are brought up to date behind it (flush.go), and a
-// start replays the events that their rows do not hold yet (load.go). Acts of the life cycle write whole rows together
-// with their event.
+// ledger of the used step and audit row at once. Accounts and tokens are packed records, 64 to a slab (slab.go, record.go),
+// and a slab is two rows (slabrow.go). They are brought up to date behind the journal (flush.go), and a start replays the
+// events that they do not hold yet (load.go). Acts of the life cycle write their slabs, and the rows that listings search,
+// together with their event.
 //
 // What has to hold: a step once burnt in memory is never forgotten while the process lives; nothing is acknowledged before
 // it is on disk; done is called in the order of the decisions; after a commit that failed nothing is decided until the
@@ -24,7 +25,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -40,12 +40,13 @@ type DB struct {
 	now     func() time.Time
 	log     *slog.Logger
 	metrics *metrics
-	lock    *os.File
+	lock    *living
 	ballast *ballast
 	keys    *token.Keys
 	secrets *secrets
 
-	gate     sync.RWMutex // held for reading by every decision, for writing while recovery loads memory anew
+	gate     sync.RWMutex // held for reading by every decision, for writing while recovery loads memory anew or rows are written down from it
+	reloads  sync.RWMutex // taken before gate; held for reading by imports, which go on for long, for writing by recovery
 	state    atomic.Pointer[state]
 	queue    *queue
 	health   atomic.Pointer[error]
@@ -56,7 +57,7 @@ type DB struct {
 	undoneMu sync.Mutex
 	undone   []undone // imports under way, and given up ones whose rows are still there
 
-	verdicts    atomic.Pointer[map[[16]byte]answered] // in the last 60 s before the start; nil when they are too old
+	verdicts    atomic.Pointer[verdicts] // nil when they are too old
 	started     time.Time
 	incarnation []byte
 	machine     []byte
@@ -71,6 +72,8 @@ type DB struct {
 	flushed  uint64
 	head     []byte // newest link of the chain
 	flush    flushPass
+	batch    []*entry
+	rows     slabRows
 	cores    []byte
 	personal []byte
 	onCommit func(commit func() error) error // Env's
@@ -202,6 +205,10 @@ func (db *DB) takeOver(ctx context.Context, old mark, m meta) error {
 	for _, text := range []string{
 		`delete from token where exists (select 1 from batch where live = 0) and batch in (select id from batch where live = 0)`,
 		`delete from account where exists (select 1 from batch where live = 0) and batch in (select id from batch where live = 0)`,
+		`delete from token_state where number in (select number from token_slab where batch in (select id from batch where live = 0))`,
+		`delete from token_slab where batch in (select id from batch where live = 0)`,
+		`delete from account_state where number in (select number from account_slab where batch in (select id from batch where live = 0))`,
+		`delete from account_slab where batch in (select id from batch where live = 0)`,
 		`delete from batch_grant where batch in (select id from batch where live = 0 or seq <= (select flushed from meta))`,
 		`delete from batch where live = 0`,
 	} {
@@ -209,14 +216,14 @@ func (db *DB) takeOver(ctx context.Context, old mark, m meta) error {
 			return fmt.Errorf("clearing an unfinished import: %w", err)
 		}
 	}
-	st, err := db.load(ctx, m)
+	v := &verdicts{}
+	st, err := db.load(ctx, m, v)
 	if err != nil {
 		return err
 	}
+	st.reserveAgain(nil)
 	db.state.Store(st)
-	if err := db.loadVerdicts(ctx, db.started); err != nil {
-		return err
-	}
+	db.verdicts.Store(v)
 	old.Incarnation, old.Next, old.Machine = m.incarnation, db.incarnation, db.machine
 	if err := old.write(db.cfg.Mark); err != nil {
 		return err
@@ -260,6 +267,9 @@ func (db *DB) keepHouse() {
 				db.log.Error("the mark could not be written; after a crash the database may have to be adopted", "error", oneLine(err))
 			}
 			db.checkSpace()
+			if at, err := inodeOf(db.cfg.Path); (err != nil || at != db.lock.inode) && db.Healthy() == nil {
+				_ = db.enqueue(&entry{done: func(error) {}}) // with nobody logging in, this shows the committer that its file is gone
+			}
 			if db.Healthy() == nil && db.imports.TryLock() {
 				db.dropLeftover()
 				db.imports.Unlock()
@@ -311,7 +321,7 @@ func (db *DB) abandon() {
 	db.file = &file{}
 	db.fileMu.Unlock()
 	db.metrics.unregister()
-	_ = db.lock.Close()
+	db.lock.close()
 }
 
 // Healthy says why the database takes no changes; nil when it does. It is what /readyz asks.
@@ -347,23 +357,11 @@ func (db *DB) AccountOf(directory, external string) authn.AccountID {
 	st := db.state.Load()
 	st.mu.RLock()
 	defer st.mu.RUnlock()
-	return st.users[userKey{directory, external}]
-}
-
-// Verdict finds the event that answered the same request within 60 s before the last start (S17) and fills into with when,
-// how and why it was answered, for which account and token. Its other fields are not kept.
-func (db *DB) Verdict(digest [16]byte, now time.Time, into *authn.Event) bool {
-	all := db.verdicts.Load()
-	if all == nil {
-		return false
+	slot, ok := st.userSlot(directory, external)
+	if !ok {
+		return 0
 	}
-	v, ok := (*all)[digest]
-	at := time.UnixMicro(v.at)
-	if !ok || now.Sub(at) > verdictLife {
-		return false
-	}
-	*into = authn.Event{At: at, Kind: authn.LoginEvent, Verdict: v.verdict, Reason: v.reason, Account: v.account, Token: v.token, Digest: digest}
-	return true
+	return authn.AccountID(st.accounts.at(slot).id)
 }
 
 // Keyed gives a keyed hash for digests, sources and memos; domain keeps their uses apart.

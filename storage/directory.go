@@ -47,15 +47,12 @@ func (d ownDirectory) PeekInto(name []byte, _ time.Time, room *authn.User) (foun
 	}
 	st := d.db.state.Load()
 	st.mu.RLock()
-	account := st.users[userKey{d.name, string(folded)}]
-	e := st.accounts[account]
-	st.mu.RUnlock()
-	if e == nil {
-		return false, account == 0
+	defer st.mu.RUnlock()
+	slot, ok := st.userSlot(d.name, string(folded))
+	if !ok {
+		return false, true
 	}
-	e.mu.Lock()
-	id := e.a.External
-	e.mu.Unlock()
+	id, _ := st.namesOf(st.accounts.at(slot))
 	*room = authn.User{Directory: d.name, ID: id, Name: id}
 	return true, true
 }

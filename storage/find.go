@@ -7,6 +7,5 @@ func (db *DB) TokenBySeed(fingerprint [16]byte) (token.ID, bool) {
 	st := db.state.Load()
 	st.mu.RLock()
 	defer st.mu.RUnlock()
-	id, ok := st.seeds[fingerprint]
-	return id, ok
+	return st.seed(fingerprint)
 }

@@ -15,8 +15,8 @@ import (
 	"sekisho/token"
 )
 
-// importChunk is how many rows of an import go into one transaction (S8).
-const importChunk = 200
+// importChunk is how many records of an import go into one transaction (S8): whole slabs.
+const importChunk = 3 * slabSize
 
 // RowError names the row of a batch that cannot come in. Row counts from 0 in Tokens or, with Account, in Accounts.
 type RowError struct {
@@ -40,7 +40,7 @@ const maxRowErrors = 20
 // Import brings in a batch, whole or not at all:
 //
 //	claim      every row is checked against what lives and its serial, seed and user reserved, in memory
-//	chunks     the rows are written, one transaction each, where no decision sees them
+//	chunks     the rows are written, one transaction each, where no decision sees them, in slabs of the batch's own
 //	go live    under the locks of all accounts that get grants, what they hold is looked at again and the grants are given;
 //	           one row and the event, in one commit, make the batch live
 //
@@ -81,6 +81,16 @@ type undone struct {
 	accounts []*authn.Account
 	tokens   []*token.Token
 	grants   []authn.Grant // by account
+
+	// Numbers of the slabs that take them, slabSize each, in order. Until the batch is live nobody else uses them.
+	accountSlabs, tokenSlabs []uint32
+}
+
+func (u *undone) accountSlot(i int) uint32 {
+	return u.accountSlabs[i/slabSize]*slabSize + uint32(i%slabSize)
+}
+func (u *undone) tokenSlot(i int) uint32 {
+	return u.tokenSlabs[i/slabSize]*slabSize + uint32(i%slabSize)
 }
 
 func (db *DB) undoneImports() []undone {
@@ -106,8 +116,8 @@ func newBatchID() int64 {
 // the chunks are written. It gives copies with the last steps of seeds known before. Logins go on between its chunks; a
 // recovery waits, because it would not know of the claim.
 func (db *DB) claim(b *authn.Batch) (undone, error) {
-	db.gate.RLock()
-	defer db.gate.RUnlock()
+	db.reloads.RLock()
+	defer db.reloads.RUnlock()
 	st := db.state.Load()
 	u := undone{id: newBatchID(), accounts: make([]*authn.Account, 0, len(b.Accounts)), tokens: make([]*token.Token, 0, len(b.Tokens)),
 		grants: slices.Clone(b.Grants)}
@@ -139,19 +149,36 @@ func (db *DB) claim(b *authn.Batch) (undone, error) {
 		st.disclaim(&u)
 		return undone{}, errors.Join(faults...)
 	}
+	st.takeSlabs(&u)
 	db.undoneMu.Lock()
 	defer db.undoneMu.Unlock()
 	db.undone = append(db.undone, u)
 	return u, nil
 }
 
+// takeSlabs gives a batch slabs of its own.
+func (st *state) takeSlabs(u *undone) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for range (len(u.tokens) + slabSize - 1) / slabSize {
+		u.tokenSlabs = append(u.tokenSlabs, st.tokens.fresh())
+	}
+	for range (len(u.accounts) + slabSize - 1) / slabSize {
+		u.accountSlabs = append(u.accountSlabs, st.accounts.fresh())
+	}
+}
+
 func (st *state) claimToken(t *token.Token) error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
+	if err := fits(nil, []*token.Token{t}); err != nil {
+		return err
+	}
+	_, there := st.tokenSlot(t.ID)
 	switch err := st.admitToken(t); {
 	case err != nil:
 		return err
-	case st.tokens[t.ID] != nil:
+	case there:
 		return errors.New("its ID is in use")
 	case t.State == token.Destroyed:
 		return errors.New("it is destroyed")
@@ -170,41 +197,93 @@ func (st *state) claimAccount(a *authn.Account) error {
 	if err := st.admit([]*authn.Account{a}, nil); err != nil {
 		return err
 	}
-	if st.accounts[a.ID] != nil {
+	if _, there := st.accountSlot(a.ID); there {
 		return errors.New("its ID is in use")
 	}
-	st.users[userKey{a.Directory, a.External}] = a.ID
+	st.claims.users[userKey{a.Directory, a.External}] = a.ID
 	return nil
 }
 
 // reserve keeps a token's serial and seed for it; the caller holds mu.
 func (st *state) reserve(t *token.Token) {
-	st.seeds[t.Fingerprint] = t.ID
+	st.claims.seeds[t.Fingerprint] = t.ID
 	if t.Serial != "" {
-		st.serials[t.Serial] = t.ID
+		st.claims.serials[t.Serial] = t.ID
 	}
 }
 
-// reserveAgain brings reservations into a state that was loaded anew; what became live after all needs none.
+func (st *state) unreserve(t *token.Token) {
+	if st.claims.seeds[t.Fingerprint] == t.ID {
+		delete(st.claims.seeds, t.Fingerprint)
+	}
+	if st.claims.serials[t.Serial] == t.ID {
+		delete(st.claims.serials, t.Serial)
+	}
+}
+
+func (st *state) unreserveUser(a *authn.Account) {
+	if k := (userKey{a.Directory, a.External}); st.claims.users[k] == a.ID {
+		delete(st.claims.users, k)
+	}
+}
+
+// reserveAgain brings reservations into a state that was loaded anew; what became live after all needs none. What is then
+// neither used nor reserved is free.
 func (st *state) reserveAgain(imports []undone) {
-	for _, u := range imports {
+	accounts, tokens := map[uint32]bool{}, map[uint32]bool{}
+	for i := range imports {
+		u := &imports[i]
 		for _, t := range u.tokens {
-			if st.tokens[t.ID] != nil {
-				continue
+			if _, live := st.tokenSlot(t.ID); !live {
+				st.reserve(t)
 			}
-			st.reserve(t)
 		}
 		for _, a := range u.accounts {
-			if st.accounts[a.ID] == nil {
-				st.users[userKey{a.Directory, a.External}] = a.ID
+			if _, live := st.accountSlot(a.ID); !live {
+				st.claims.users[userKey{a.Directory, a.External}] = a.ID
 			}
+		}
+		for _, n := range u.tokenSlabs {
+			tokens[n] = true
+			st.tokens.extend(n + 1)
+		}
+		for _, n := range u.accountSlabs {
+			accounts[n] = true
+			st.accounts.extend(n + 1)
+		}
+	}
+	for n := range st.tokens.count {
+		if !tokens[n] {
+			st.freeTokens(n)
+		}
+	}
+	for n := range st.accounts.count {
+		if !accounts[n] {
+			st.freeAccounts(n)
+		}
+	}
+}
+
+// freeTokens lists what is free in a slab.
+func (st *state) freeTokens(number uint32) {
+	for i := range uint32(slabSize) {
+		if slot := number*slabSize + slabSize - 1 - i; st.tokens.at(slot).id == 0 {
+			st.tokens.free = append(st.tokens.free, slot)
+		}
+	}
+}
+
+func (st *state) freeAccounts(number uint32) {
+	for i := range uint32(slabSize) {
+		if slot := number*slabSize + slabSize - 1 - i; st.accounts.at(slot).id == 0 {
+			st.accounts.free = append(st.accounts.free, slot)
 		}
 	}
 }
 
 func (db *DB) disclaim(u *undone) {
-	db.gate.RLock()
-	defer db.gate.RUnlock()
+	db.reloads.RLock()
+	defer db.reloads.RUnlock()
 	db.state.Load().disclaim(u)
 }
 
@@ -213,27 +292,24 @@ func (st *state) disclaim(u *undone) {
 	for chunk := range slices.Chunk(u.tokens, importChunk) {
 		st.mu.Lock()
 		for _, t := range chunk {
-			if st.tokens[t.ID] != nil {
-				continue
-			}
-			if st.seeds[t.Fingerprint] == t.ID {
-				delete(st.seeds, t.Fingerprint)
-			}
-			if t.Serial != "" && st.serials[t.Serial] == t.ID {
-				delete(st.serials, t.Serial)
-			}
+			st.unreserve(t)
 		}
 		st.mu.Unlock()
 	}
 	for chunk := range slices.Chunk(u.accounts, importChunk) {
 		st.mu.Lock()
 		for _, a := range chunk {
-			k := userKey{a.Directory, a.External}
-			if st.accounts[a.ID] == nil && st.users[k] == a.ID {
-				delete(st.users, k)
-			}
+			st.unreserveUser(a)
 		}
 		st.mu.Unlock()
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for _, n := range u.tokenSlabs {
+		st.freeTokens(n)
+	}
+	for _, n := range u.accountSlabs {
+		st.freeAccounts(n)
 	}
 }
 
@@ -254,13 +330,40 @@ func (db *DB) writeChunks(ctx context.Context, u *undone, progress func(written,
 		}
 		return flush()
 	}
-	for _, t := range u.tokens {
-		if err := add(putTokenStmt, tokenArgs(t, u.id, 0)); err != nil {
+	var records, steps []byte
+	for i, t := range u.tokens {
+		if i%slabSize == 0 {
+			records, steps = []byte{slabVersion}, []byte{slabVersion}
+		}
+		records = appendTokenRecord(append(records, 1), t)
+		steps = appendSteps(append(steps, 1), t.Last, t.Drift, t.DriftDay)
+		if n := i%slabSize + 1; n == slabSize || i == len(u.tokens)-1 {
+			free := make([]byte, slabSize-n)
+			number := int64(u.tokenSlabs[i/slabSize])
+			writes = append(writes, write{newTokenSlabStmt, []any{number, append(records, free...), u.id}},
+				write{newTokenStateStmt, []any{number, append(steps, free...)}})
+		}
+		if err := add(putTokenStmt, tokenArgs(t, u.id)); err != nil {
 			return err
 		}
 	}
-	for _, a := range u.accounts {
-		if err := add(putAccountStmt, accountArgs(a, u.id, 0)); err != nil {
+	for i, a := range u.accounts {
+		if i%slabSize == 0 {
+			records, steps = []byte{slabVersion}, []byte{slabVersion}
+		}
+		holds := make([]hold, len(a.Assignments))
+		for n, x := range a.Assignments {
+			holds[n] = hold{token: x.Token, since: x.Since, standing: x.Standing}
+		}
+		records = appendAccountRecord(append(records, 1), a, holds)
+		steps = appendGuardFields(append(steps, 1), &a.Guard)
+		if n := i%slabSize + 1; n == slabSize || i == len(u.accounts)-1 {
+			free := make([]byte, slabSize-n)
+			number := int64(u.accountSlabs[i/slabSize])
+			writes = append(writes, write{newAccountSlabStmt, []any{number, append(records, free...), u.id}},
+				write{newAccountStateStmt, []any{number, append(steps, free...)}})
+		}
+		if err := add(putAccountStmt, accountArgs(a, u.id)); err != nil {
 			return err
 		}
 	}
@@ -316,21 +419,21 @@ func (db *DB) makeLive(ctx context.Context, ev *authn.Event, u *undone) error {
 // no login on a grant can stand in the queue before the batch. The rest follows in chunks between which logins go on; until
 // a token is there, holds on it open nothing. Nobody has been told of the batch before Import returns.
 func (db *DB) goLive(ev *authn.Event, u *undone, done func(error)) error {
-	db.gate.RLock() // a recovery waits: what it loads has the batch, or has not, as a whole
-	defer db.gate.RUnlock()
+	db.reloads.RLock() // a recovery waits: what it loads has the batch, or has not, as a whole
+	defer db.reloads.RUnlock()
 	st := db.state.Load()
 	e, err := newEntry(ev, done)
 	if err != nil {
 		return err
 	}
 	e.act, e.writes = true, []write{{batchStmt, []any{u.id, 1, ownSeq{}}}}
-	granted, err := st.give(u.grants, func(granted []*accountEntry) error {
-		return db.queue.push(e, func(seq uint64) {
+	granted, err := db.give(st, u.grants, func(granted []uint32) error {
+		return db.queue.push(e, numberedFunc(func(seq uint64) {
 			ev.Seq = seq
-			for _, e := range granted {
-				st.touchAccount(e, seq)
+			for _, slot := range granted {
+				st.touchAccount(slot, seq, true)
 			}
-		})
+		}))
 	})
 	if err == nil {
 		st.bringIn(u, granted)
@@ -339,57 +442,88 @@ func (db *DB) goLive(ev *authn.Event, u *undone, done func(error)) error {
 }
 
 // give gives the grants to all of their accounts or to none, once ordered has put the batch into the queue.
-func (st *state) give(grants []authn.Grant, ordered func([]*accountEntry) error) ([]*accountEntry, error) {
-	granted := make([]*accountEntry, 0, len(grants))
-	defer func() {
-		for _, e := range granted {
-			e.mu.Unlock()
-		}
-	}()
-	for _, g := range grants {
-		e := st.account(g.Account)
-		if e == nil {
-			return nil, fmt.Errorf("account %v, which gets tokens: %w", g.Account, authn.ErrNotFound)
-		}
-		e.mu.Lock()
-		granted = append(granted, e)
-		if refused := e.a.CanTake(len(g.Holds)); refused != nil {
+func (db *DB) give(st *state, grants []authn.Grant, ordered func([]uint32) error) ([]uint32, error) {
+	db.gate.RLock()
+	defer db.gate.RUnlock()
+	slots, err := st.slotsOf(grants)
+	if err != nil {
+		return nil, err
+	}
+	sorted := slices.Sorted(slices.Values(slots))
+	for _, slot := range sorted {
+		r := st.accounts.at(slot)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+	}
+	var im accountImage
+	for i, slot := range slots {
+		st.openAccount(st.accounts.at(slot), &im)
+		if refused := im.a.CanTake(len(grants[i].Holds)); refused != nil {
 			return nil, refused
 		}
 	}
-	if err := ordered(granted); err != nil {
+	if err := ordered(slots); err != nil {
 		return nil, err
 	}
-	for i, e := range granted {
-		e.a.Take(grants[i].Holds)
+	for i, slot := range slots {
+		st.grant(st.accounts.at(slot), &im, grants[i].Holds)
 	}
-	return granted, nil
+	return slots, nil
 }
 
-// bringIn shows what is new in memory: tokens first, so that a new account's holds find them, then who holds them.
-func (st *state) bringIn(u *undone, granted []*accountEntry) {
-	for chunk := range slices.Chunk(u.tokens, importChunk) {
-		st.mu.Lock()
-		for _, t := range chunk {
-			st.putToken(t)
+func (st *state) slotsOf(grants []authn.Grant) ([]uint32, error) {
+	st.mu.RLock()
+	defer st.mu.RUnlock()
+	slots := make([]uint32, 0, len(grants))
+	for _, g := range grants {
+		slot, ok := st.accountSlot(g.Account)
+		if !ok {
+			return nil, fmt.Errorf("account %v, which gets tokens: %w", g.Account, authn.ErrNotFound)
 		}
-		st.mu.Unlock()
+		slots = append(slots, slot)
 	}
-	for chunk := range slices.Chunk(u.accounts, importChunk) {
+	return slots, nil
+}
+
+// grant gives an account tokens; the caller holds its lock.
+func (st *state) grant(r *accountRecord, im *accountImage, holds []token.Assignment) {
+	st.openAccount(r, im)
+	im.a.Take(holds)
+	st.sealHolds(r, im.a.Assignments)
+	r.generation = im.a.Generation
+	st.remember(r, im.a.Memory)
+}
+
+// bringIn shows what is new in memory: tokens first, so that a new account's holds find them, then who holds them. It goes
+// slab by slab, so that no slab is written down half full.
+func (st *state) bringIn(u *undone, granted []uint32) {
+	for i, number := range u.tokenSlabs {
 		st.mu.Lock()
-		for _, a := range chunk {
-			st.putAccount(a)
+		for n := i * slabSize; n < min((i+1)*slabSize, len(u.tokens)); n++ {
+			st.unreserve(u.tokens[n])
+			st.putToken(u.tokenSlot(n), u.tokens[n])
 		}
+		st.freeTokens(number)
 		st.mu.Unlock()
 	}
-	for i, g := range u.grants {
-		e := granted[i]
-		e.mu.Lock() // an act may have come in between
+	for i, number := range u.accountSlabs {
 		st.mu.Lock()
-		st.listHolder(e.a, g.Holds)
+		for n := i * slabSize; n < min((i+1)*slabSize, len(u.accounts)); n++ {
+			st.unreserveUser(u.accounts[n])
+			st.putAccount(u.accountSlot(n), u.accounts[n])
+		}
+		st.freeAccounts(number)
 		st.mu.Unlock()
-		e.mu.Unlock()
 	}
+	for _, slot := range granted {
+		r := st.accounts.at(slot)
+		r.mu.Lock() // an act may have come in between
+		st.mu.Lock()
+		st.listHolder(slot, r)
+		st.mu.Unlock()
+		r.mu.Unlock()
+	}
+	u.tokenSlabs, u.accountSlabs = nil, nil // they are everybody's now
 }
 
 // dropLeftover removes what given up imports left on disk and frees what they reserved. While the disk takes nothing that
@@ -440,5 +574,6 @@ func (db *DB) dropBatch(u undone) error {
 			return err
 		}
 	}
-	return db.await(&entry{writes: []write{{dropBatchStmt, []any{u.id}}}})
+	return db.await(&entry{writes: []write{{dropTokenStateStmt, []any{u.id}}, {dropTokenSlabStmt, []any{u.id}},
+		{dropAccountStateStmt, []any{u.id}}, {dropAccountSlabStmt, []any{u.id}}, {dropBatchStmt, []any{u.id}}}})
 }

@@ -253,9 +253,9 @@ func importChild() {
 		die(err)
 	}
 	var accounts []authn.AccountID
-	for id, e := range db.state.Load().accounts {
-		if strings.HasPrefix(e.a.Name, "u") {
-			accounts = append(accounts, id)
+	for _, a := range allAccounts(db) {
+		if strings.HasPrefix(a.Name, "u") {
+			accounts = append(accounts, a.ID)
 		}
 	}
 	fmt.Println("ready")
@@ -371,10 +371,10 @@ func TestKillImport(t *testing.T) {
 // wholeBatches counts the batches and holds each against what it has to be.
 func wholeBatches(t *testing.T, db *DB, accounts []*authn.Account, acknowledged map[string]bool, whole int) int {
 	t.Helper()
-	st := db.state.Load()
 	there := map[string]int{}
-	for _, e := range st.tokens {
-		n, _, _ := strings.Cut(e.t.Serial, "-")
+	tokens := allTokens(db)
+	for _, x := range tokens {
+		n, _, _ := strings.Cut(x.Serial, "-")
 		there[n]++
 	}
 	for n, tokens := range there {
@@ -389,16 +389,16 @@ func wholeBatches(t *testing.T, db *DB, accounts []*authn.Account, acknowledged 
 	}
 	last := map[string]int{}
 	for _, a := range accounts {
-		got := st.accounts[a.ID].a
+		got := db.state.Load().copyAccount(a.ID)
 		if len(got.Assignments) != 0 && len(got.Assignments) != killTokens {
 			t.Errorf("an account holds %d of %d tokens", len(got.Assignments), killTokens)
 		}
 		for _, as := range got.Assignments {
-			e := st.tokens[as.Token]
-			if e == nil {
+			x := tokens[as.Token]
+			if x == nil {
 				t.Fatal("an account holds a token that is not there")
 			}
-			n, _, _ := strings.Cut(e.t.Serial, "-")
+			n, _, _ := strings.Cut(x.Serial, "-")
 			last[n]++
 		}
 	}
@@ -414,4 +414,26 @@ func wholeBatches(t *testing.T, db *DB, accounts []*authn.Account, acknowledged 
 		}
 	}
 	return len(there)
+}
+
+// allAccounts copies every account in memory.
+func allAccounts(db *DB) map[authn.AccountID]*authn.Account {
+	st := db.state.Load()
+	all := map[authn.AccountID]*authn.Account{}
+	for _, slot := range st.accountIDs.all() {
+		a := st.copyAccountIn(slot)
+		all[a.ID] = a
+	}
+	return all
+}
+
+func allTokens(db *DB) map[token.ID]*token.Token {
+	st := db.state.Load()
+	all := map[token.ID]*token.Token{}
+	for _, slot := range st.tokenIDs.all() {
+		var t token.Token
+		st.openToken(st.tokens.at(slot), &t)
+		all[t.ID] = cloneToken(&t)
+	}
+	return all
 }

@@ -20,10 +20,15 @@ type journalRow struct {
 
 const journalColumns = "first_seq, count, at, cores, personal, link"
 
-func scanJournal(rows *sql.Rows) (journalRow, error) {
-	var r journalRow
-	err := rows.Scan(&r.first, &r.count, &r.at, &r.cores, &r.personal, &r.chain)
-	return r, err
+// coresColumns leaves the personal parts where they are.
+const coresColumns = "first_seq, count, at, cores, x'', link"
+
+// scan reads a row. Its octets are the driver's until the next one.
+func (r *journalRow) scan(rows *sql.Rows) error {
+	var cores, personal, chain sql.RawBytes
+	err := rows.Scan(&r.first, &r.count, &r.at, &cores, &personal, &chain)
+	r.cores, r.personal, r.chain = cores, personal, chain
+	return err
 }
 
 // last is the number of the row's last event.
@@ -46,6 +51,19 @@ func (r *journalRow) events() (events []authn.Event, sums [][]byte, err error) {
 	return events, sums, nil
 }
 
+// eachInPlace reads the row's events one after the other into ev, which holds on to the row: nothing of it stays valid
+// longer.
+func (r *journalRow) eachInPlace(ev *authn.Event, f func()) error {
+	return eachFrame(r.cores, r.count, func(i int, core []byte) error {
+		if _, err := decodeCoreInPlace(core, ev); err != nil {
+			return fmt.Errorf("journal row %d, event %d: %w", r.first, r.first+uint64(i), err)
+		}
+		ev.Seq = r.first + uint64(i)
+		f()
+		return nil
+	})
+}
+
 // people opens the personal parts of the row; erased ones are empty.
 func (r *journalRow) people(s *secrets) ([][]byte, error) {
 	if len(r.personal) == 0 {
@@ -63,15 +81,15 @@ func (r *journalRow) people(s *secrets) ([][]byte, error) {
 }
 
 // readJournal calls f for the rows of one short read transaction: those that hold events from..to, at most limit of them,
-// oldest or newest first. It returns how many there were.
-func (db *DB) readJournal(ctx context.Context, q querier, from, to uint64, limit int, newestFirst bool, f func(*journalRow) error) (int, error) {
+// oldest or newest first. It returns how many there were. Nothing of a row stays valid longer than its call.
+func (db *DB) readJournal(ctx context.Context, q querier, columns string, from, to uint64, limit int, newestFirst bool, f func(*journalRow) error) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTime)
 	defer cancel()
 	order := "asc"
 	if newestFirst {
 		order = "desc"
 	}
-	rows, err := q.QueryContext(ctx, `select `+journalColumns+` from journal
+	rows, err := q.QueryContext(ctx, `select `+columns+` from journal
 		where first_seq >= coalesce((select max(first_seq) from journal where first_seq <= ?1), 0) and first_seq <= ?2
 		order by first_seq `+order+` limit ?3`, clampSeq(from), clampSeq(to), limit)
 	if err != nil {
@@ -80,8 +98,8 @@ func (db *DB) readJournal(ctx context.Context, q querier, from, to uint64, limit
 	defer func() { _ = rows.Close() }()
 	n := 0
 	for rows.Next() {
-		r, err := scanJournal(rows)
-		if err != nil {
+		var r journalRow
+		if err := r.scan(rows); err != nil {
 			return n, fmt.Errorf("reading the journal: %w", err)
 		}
 		n++
@@ -120,7 +138,7 @@ func (c *chainCheck) row(r *journalRow) error {
 	if !bytes.Equal(c.secrets.link(c.head, r.first, r.count, r.at, r.cores), r.chain) {
 		return fmt.Errorf("%w at journal row %d: its link does not fit the row or the one before it", ErrChain, r.first)
 	}
-	c.head, c.next = r.chain, r.last()+1
+	c.head, c.next = append(c.head[:0:0], r.chain...), r.last()+1
 	return nil
 }
 
@@ -133,7 +151,7 @@ func (db *DB) VerifyChain(ctx context.Context) error {
 	}
 	check := chainCheck{secrets: db.secrets}
 	for {
-		n, err := db.readJournal(ctx, read, check.next, 1<<63-1, 256, false, func(r *journalRow) error {
+		n, err := db.readJournal(ctx, read, journalColumns, check.next, 1<<63-1, 256, false, func(r *journalRow) error {
 			if err := check.row(r); err != nil {
 				return err
 			}
@@ -146,7 +164,7 @@ func (db *DB) VerifyChain(ctx context.Context) error {
 				return fmt.Errorf("%w: %w", ErrChain, err)
 			}
 			for i, p := range people {
-				if len(p) > 0 && !bytes.Equal(personalHash(p), sums[i]) {
+				if len(p) > 0 && (len(sums[i]) != hashSize || personalHash(p) != [hashSize]byte(sums[i])) {
 					return fmt.Errorf("%w at event %d: its personal part is not the one that was written", ErrChain, r.first+uint64(i))
 				}
 			}

@@ -57,8 +57,11 @@ func (db *DB) TokenBySerial(serial string) (token.ID, bool) {
 	st := db.state.Load()
 	st.mu.RLock()
 	defer st.mu.RUnlock()
-	id, ok := st.serials[serial]
-	return id, ok && st.tokens[id] != nil
+	slot, ok := st.serialSlot(serial)
+	if !ok {
+		return 0, false
+	}
+	return st.tokens.at(slot).id, true
 }
 
 // TokensByCredential finds living tokens by OATH token identifier.
@@ -144,41 +147,50 @@ func (db *DB) ids(ctx context.Context, query string, args ...any) ([]int64, erro
 // looked at.
 func (st *state) tokenInfo(id token.ID) (TokenInfo, bool) {
 	st.mu.RLock()
-	e := st.tokens[id]
-	var holders []authn.AccountID
-	if e != nil {
-		holders = e.holders
+	slot, ok := st.tokenSlot(id)
+	var holders []uint32
+	if ok {
+		holders = st.holders(slot)
 	}
 	st.mu.RUnlock()
-	if e == nil {
+	if !ok {
 		return TokenInfo{}, false
 	}
 	var info TokenInfo
 	for _, h := range holders {
-		a := st.copyAccount(h)
-		if a == nil {
-			continue
-		}
+		a := st.copyAccountIn(h)
 		for _, as := range a.Assignments {
 			if as.Token == id {
 				info.Holders = append(info.Holders, Holder{a.ID, a.Name, as.Standing, as.Since})
 			}
 		}
 	}
-	e.mu.Lock()
-	info.Token = *cloneToken(e.t)
-	e.mu.Unlock()
+	r := st.tokens.at(slot)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var t token.Token
+	st.openToken(r, &t)
+	info.Token = *cloneToken(&t)
 	return info, true
 }
 
 func (st *state) copyAccount(id authn.AccountID) *authn.Account {
-	e := st.account(id)
-	if e == nil {
+	st.mu.RLock()
+	slot, ok := st.accountSlot(id)
+	st.mu.RUnlock()
+	if !ok {
 		return nil
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return cloneAccount(e.a)
+	return st.copyAccountIn(slot)
+}
+
+func (st *state) copyAccountIn(slot uint32) *authn.Account {
+	r := st.accounts.at(slot)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var im accountImage
+	st.openAccount(r, &im)
+	return cloneAccount(&im.a)
 }
 
 // AccountFilter narrows a listing of accounts; zero fields narrow nothing.

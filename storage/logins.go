@@ -38,7 +38,7 @@ func (db *DB) Logins(ctx context.Context, f LoginFilter) ([]authn.Event, error) 
 	var page []authn.Event
 	ended := false
 	for to > 0 && !ended && len(page) < limit {
-		n, err := db.readJournal(ctx, read, 0, to, journalChunk, true, func(r *journalRow) error {
+		n, err := db.readJournal(ctx, read, journalColumns, 0, to, journalChunk, true, func(r *journalRow) error {
 			if len(page) >= limit || ended {
 				return nil
 			}
@@ -101,7 +101,7 @@ func (db *DB) Follow(ctx context.Context, seq uint64) iter.Seq2[authn.Event, err
 			var batch []authn.Event
 			read, err := db.reader()
 			if err == nil {
-				_, err = db.readJournal(ctx, read, seq+1, 1<<63-1, journalChunk, false, func(r *journalRow) error {
+				_, err = db.readJournal(ctx, read, journalColumns, seq+1, 1<<63-1, journalChunk, false, func(r *journalRow) error {
 					events, _, err := r.events()
 					if err != nil {
 						return err

@@ -3,13 +3,17 @@ package storage
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // ErrNotLiving says that the database file is not the one that last ran here: a restored backup, a copy, or a file moved
@@ -29,23 +33,88 @@ type mark struct {
 	found       bool
 }
 
+// A mark file has two slots that are written in turn, so that a power cut in the middle of a write leaves the other one:
+//
+//	magic 8 | number of the write 8 | length of the text 2 | SHA-256 of all of that and the text, cut to 16 | text (JSON)
+//
+// The valid slot with the larger number counts. A slot is as large as the page that a file system writes at least.
+const (
+	markSlot  = 4096
+	markHead  = 8 + 8 + 2 + 16
+	markMagic = "sekimark"
+)
+
+func (k mark) slot(number uint64) ([]byte, error) {
+	text, err := json.Marshal(k)
+	if err != nil {
+		return nil, err
+	}
+	b := make([]byte, 0, markSlot)
+	b = append(b, markMagic...)
+	b = binary.BigEndian.AppendUint64(b, number)
+	b = binary.BigEndian.AppendUint16(b, uint16(len(text)))
+	b = append(b, make([]byte, 16)...)
+	if b = append(b, text...); len(b) > markSlot {
+		return nil, fmt.Errorf("%d octets: a mark has at most %d", len(b), markSlot)
+	}
+	sum := sha256.Sum256(b)
+	copy(b[markHead-16:], sum[:16])
+	return b[:markSlot], nil
+}
+
+// decodeMark reads one slot.
+func decodeMark(slot []byte) (k mark, number uint64, err error) {
+	if len(slot) < markHead || string(slot[:8]) != markMagic {
+		return mark{}, 0, errors.New("this is not a mark")
+	}
+	end := markHead + int(binary.BigEndian.Uint16(slot[16:]))
+	if end > len(slot) {
+		return mark{}, 0, errors.New("it is cut short")
+	}
+	b := bytes.Clone(slot[:end])
+	clear(b[markHead-16 : markHead])
+	if sum := sha256.Sum256(b); !bytes.Equal(sum[:16], slot[markHead-16:markHead]) {
+		return mark{}, 0, errors.New("its checksum does not fit")
+	}
+	if err := json.Unmarshal(b[markHead:], &k); err != nil {
+		return mark{}, 0, err
+	}
+	k.found = true
+	return k, binary.BigEndian.Uint64(slot[8:]), nil
+}
+
 func readMark(path string) (mark, error) {
-	var m mark
+	k, _, err := readMarkFile(path)
+	return k, err
+}
+
+// readMarkFile gives the newer of the slots and the number of its write; zero when there is no file.
+func readMarkFile(path string) (mark, uint64, error) {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return m, nil
+		return mark{}, 0, nil
 	}
 	if err != nil {
-		return m, fmt.Errorf("reading the mark: %w", err)
+		return mark{}, 0, fmt.Errorf("reading the mark: %w", err)
 	}
-	if len(b) > 4096 {
-		return m, fmt.Errorf("reading the mark %s: %d octets: this is not a mark", path, len(b))
+	if len(b) > 2*markSlot {
+		return mark{}, 0, fmt.Errorf("reading the mark %s: %d octets: this is not a mark", path, len(b))
 	}
-	if err := json.Unmarshal(b, &m); err != nil {
-		return mark{}, fmt.Errorf("reading the mark %s: it is damaged (%w); if you trust the database file: sekisho restore --adopt", path, err)
+	var best mark
+	var number uint64
+	var faults []error
+	for slot := range slices.Chunk(b, markSlot) {
+		k, n, err := decodeMark(slot)
+		if err != nil {
+			faults = append(faults, err)
+		} else if !best.found || n > number {
+			best, number = k, n
+		}
 	}
-	m.found = true
-	return m, nil
+	if !best.found {
+		return mark{}, 0, fmt.Errorf("reading the mark %s: it is damaged (%w); if you trust the database file: sekisho restore --adopt", path, errors.Join(faults...))
+	}
+	return best, number, nil
 }
 
 // fits says whether the database is the one that the mark last saw.
@@ -72,50 +141,71 @@ func (k mark) fits(m meta, machine []byte) error {
 	return fmt.Errorf("%w: %s. Codes used since may not be known in it. If this file is the one to go on with (a restored backup, a moved machine): sekisho restore --adopt", ErrNotLiving, why)
 }
 
-// write replaces the mark whole: a crash leaves the old one or the new one.
+// write replaces the mark file whole: a crash leaves the old one or the new one.
 func (k mark) write(path string) error {
-	b, err := json.Marshal(k)
-	if err != nil {
-		return fmt.Errorf("writing the mark: %w", err)
-	}
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, ".mark-*")
-	if err != nil {
-		return fmt.Errorf("writing the mark: %w", err)
-	}
-	_, err = f.Write(append(b, '\n'))
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-		return fmt.Errorf("writing the mark: %w", err)
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("writing the mark: %w", err)
-	}
-	err = errors.Join(d.Sync(), d.Close())
+	err := k.replace(path)
 	if err != nil {
 		return fmt.Errorf("writing the mark: %w", err)
 	}
 	return nil
 }
 
-// writeMark brings the mark up to date if anything changed.
+func (k mark) replace(path string) error {
+	b, err := k.slot(1)
+	if err != nil {
+		return err
+	}
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, ".mark-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(append(b, b...)) // both slots, so that later writes need no room
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+		return err
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// rewrite writes the mark into the older slot of the file that is there: octets in place and one fdatasync, which leaves
+// the journal of the file system alone and so does not hold commits up.
+func (k mark) rewrite(path string, number uint64) error {
+	b, err := k.slot(number)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(b, int64(number%2)*markSlot)
+	if err == nil {
+		err = unix.Fdatasync(int(f.Fd()))
+	}
+	return errors.Join(err, f.Close())
+}
+
+// writeMark brings the mark up to date if anything changed. A file that is gone or damaged is made anew.
 func (db *DB) writeMark() error {
 	pos := db.heads.Load()
-	st := db.state.Load()
-	st.mu.RLock()
-	newest := st.newest
-	st.mu.RUnlock()
+	newest := db.state.Load().newest.Load()
 	if db.lastMark.found && db.lastMark.Seq == pos.seq && db.lastMark.Newest == newest {
 		return nil
 	}
 	k := mark{Incarnation: db.incarnation, Machine: db.machine, Epoch: db.epoch, Seq: pos.seq, Head: pos.head, Newest: newest, found: true}
-	if err := k.write(db.cfg.Mark); err != nil {
-		return err
+	if _, number, err := readMarkFile(db.cfg.Mark); err != nil || number == 0 || k.rewrite(db.cfg.Mark, number+1) != nil {
+		if err := k.write(db.cfg.Mark); err != nil {
+			return err
+		}
 	}
 	db.lastMark = k
 	return nil
@@ -129,29 +219,6 @@ func machineID(path string) ([]byte, error) {
 	}
 	sum := sha256.Sum256(append([]byte("sekisho machine\x00"), bytes.TrimSpace(b)...))
 	return sum[:16], nil
-}
-
-// lockFile makes sure that one process owns the database. The lock lies on a file of its own, because SQLite's locks on
-// the database file are lost whenever any descriptor of it is closed.
-func lockFile(path string) (*os.File, error) {
-	name := path + ".lock"
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("locking the database: %w", err)
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		holder := make([]byte, 20)
-		n, _ := f.ReadAt(holder, 0)
-		_ = f.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("%s is in use by another process (%s): one database has one server; stop that one first", path, bytes.TrimSpace(holder[:n]))
-		}
-		return nil, fmt.Errorf("locking %s: %w", name, err)
-	}
-	if err := f.Truncate(0); err == nil {
-		_, _ = fmt.Fprintf(f, "process %d\n", os.Getpid())
-	}
-	return f, nil
 }
 
 // freeSpace is what an ordinary user may still write to the file system of dir, in octets.

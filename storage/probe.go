@@ -1,7 +1,6 @@
 package storage
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -10,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -91,7 +91,16 @@ func writable(dir string) error {
 
 // holder names the process that has the database open; empty when none has.
 func holder(path string) (string, error) {
-	f, err := os.OpenFile(path+".lock", os.O_RDWR, 0)
+	for _, name := range []string{path + ".lock", path} { // the database itself: held under another name
+		if held, err := holderOf(name); held != "" || err != nil {
+			return held, err
+		}
+	}
+	return "", nil
+}
+
+func holderOf(name string) (string, error) {
+	f, err := os.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
@@ -101,15 +110,13 @@ func holder(path string) (string, error) {
 	defer func() { _ = f.Close() }()
 	err = syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) // given back by Close
 	if errors.Is(err, syscall.EWOULDBLOCK) {
-		text := make([]byte, 20)
-		n, _ := f.ReadAt(text, 0)
-		if text = bytes.TrimSpace(text[:n]); len(text) == 0 {
-			text = []byte("another process")
+		if !strings.HasSuffix(name, ".lock") {
+			return "another process, under another name of the file", nil
 		}
-		return string(text), nil
+		return holderIn(f), nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("asking for the lock of %s: %w", path, err)
+		return "", fmt.Errorf("asking for the lock of %s: %w", name, err)
 	}
 	return "", nil
 }

@@ -76,7 +76,7 @@ func TestLook(t *testing.T) {
 	if err := os.Rename(cfg.Path, cfg.Path+".away"); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(cfg.Mark, []byte(`{"seq": 7}`), 0o600); err != nil {
+	if err := (mark{Seq: 7}).write(cfg.Mark); err != nil {
 		t.Fatal(err)
 	}
 	if p := look(); !errors.Is(p.Err, ErrNotLiving) {

@@ -1,9 +1,7 @@
 package storage
 
 import (
-	"database/sql"
 	"errors"
-	"fmt"
 	"sync"
 
 	"sekisho/authn"
@@ -25,13 +23,17 @@ type entry struct {
 	digest   [16]byte
 	login    bool // nobody but a gateway waits for its answer
 	act      bool // memory already shows rows that this entry has to make durable
+	pooled   bool // from entryPool
 	writes   []write
+	accounts []uint32 // numbers of slabs that travel with the entry
+	tokens   []uint32
 	done     func(error)
 	room     [coreRoom + personalRoom]byte // for core and personal of nearly every login
+	salts    saltStock
 }
 
 const (
-	coreRoom     = 160
+	coreRoom     = 192
 	personalRoom = 96
 )
 
@@ -44,16 +46,22 @@ type write struct {
 // ownSeq stands among the arguments of a write for the number of the entry's event.
 type ownSeq struct{}
 
+var entryPool = sync.Pool{New: func() any { return new(entry) }}
+
+// newEntry writes an event down, so that the asker may use it again.
 func newEntry(ev *authn.Event, done func(error)) (*entry, error) {
-	e := &entry{done: done, digest: ev.Digest}
+	e := entryPool.Get().(*entry)
+	e.pooled, e.done, e.digest = true, done, ev.Digest
 	var err error
-	e.personal, err = appendPersonal(e.room[coreRoom:coreRoom], &ev.Personal)
+	e.personal, err = appendPersonal(e.room[coreRoom:coreRoom], &ev.Personal, &e.salts)
 	if err != nil {
 		return nil, err
 	}
 	var sum []byte
+	var room [hashSize]byte
 	if len(e.personal) > 0 {
-		sum = personalHash(e.personal)
+		room = personalHash(e.personal)
+		sum = room[:]
 	}
 	e.core, err = appendCore(e.room[:0:coreRoom], ev, sum)
 	if err != nil {
@@ -62,69 +70,40 @@ func newEntry(ev *authn.Event, done func(error)) (*entry, error) {
 	return e, nil
 }
 
-// addToken lets the token's whole row travel with the entry, as it stands now.
-func (e *entry) addToken(t *token.Token) {
+// recycle gives an entry back when its asker has been answered. What it said of a person does not stay.
+func (e *entry) recycle() {
+	if !e.pooled {
+		return
+	}
+	clear(e.room[:])
+	e.core, e.personal, e.seq, e.digest, e.login, e.act, e.pooled, e.done = nil, nil, 0, [16]byte{}, false, false, false, nil
+	e.writes, e.accounts, e.tokens = nil, nil, nil
+	entryPool.Put(e)
+}
+
+// addToken lets the token's rows travel with the entry: what listings search now, its slab as it stands at the commit.
+func (e *entry) addToken(t *token.Token, slot uint32) {
 	e.act = true
-	e.writes = append(e.writes, write{putTokenStmt, tokenArgs(t, nil, ownSeq{})})
+	e.writes = append(e.writes, write{putTokenStmt, tokenArgs(t, nil)})
 	if t.State == token.Destroyed {
 		e.writes = append(e.writes, write{buryStmt, []any{t.Fingerprint[:], t.Last}})
 	}
+	e.tokens = append(e.tokens, slot/slabSize)
 }
 
-func (e *entry) addAccount(a *authn.Account) {
+func (e *entry) addAccount(a *authn.Account, slot uint32) {
 	e.act = true
-	e.writes = append(e.writes, write{putAccountStmt, accountArgs(a, nil, ownSeq{})})
+	e.writes = append(e.writes, write{putAccountStmt, accountArgs(a, nil)})
+	e.accounts = append(e.accounts, slot/slabSize)
 }
 
-func tokenArgs(t *token.Token, batch, seq any) []any {
+func tokenArgs(t *token.Token, batch any) []any {
 	fp := t.Fingerprint
-	return []any{int64(t.ID), t.Serial, t.CredentialID, t.Name, int(t.Form), int(t.Mode), int(t.Hash), int(t.Digits), int(t.Period), int(t.State),
-		t.Start, t.Expiry, fp[:], int64(t.Sealed.Version), append([]byte{}, t.Sealed.Data...), t.Last, int(t.Drift), int(t.DriftDay), batch, seq}
+	return []any{int64(t.ID), t.Serial, t.CredentialID, t.Name, int(t.Form), int(t.Mode), int(t.State), t.Expiry, fp[:], batch}
 }
 
-func accountArgs(a *authn.Account, batch, seq any) []any {
-	pin := a.PIN
-	return []any{int64(a.ID), a.Directory, a.External, a.Name, int64(a.Generation), appendAssignments(nil, a.Assignments), pin.Salt[:], pin.Sum[:],
-		appendGuard(nil, &a.Guard), batch, seq}
-}
-
-func scanToken(rows *sql.Rows) (*token.Token, uint64, error) {
-	var t token.Token
-	var id, seq int64
-	var fp []byte
-	err := rows.Scan(&id, &t.Serial, &t.CredentialID, &t.Name, &t.Form, &t.Mode, &t.Hash, &t.Digits, &t.Period, &t.State,
-		&t.Start, &t.Expiry, &fp, &t.Sealed.Version, &t.Sealed.Data, &t.Last, &t.Drift, &t.DriftDay, &seq)
-	if err != nil {
-		return nil, 0, err
-	}
-	t.ID = token.ID(id)
-	if len(fp) != len(t.Fingerprint) || t.State < token.InStock || t.State > token.Destroyed {
-		return nil, 0, fmt.Errorf("token %v: %w", t.ID, errCodec)
-	}
-	t.Fingerprint = [16]byte(fp)
-	return &t, uint64(seq), nil
-}
-
-func scanAccount(rows *sql.Rows) (*authn.Account, uint64, error) {
-	var a authn.Account
-	var id, seq int64
-	var holds, salt, sum, guard []byte
-	err := rows.Scan(&id, &a.Directory, &a.External, &a.Name, &a.Generation, &holds, &salt, &sum, &guard, &seq)
-	if err != nil {
-		return nil, 0, err
-	}
-	a.ID = authn.AccountID(id)
-	if a.Assignments, err = decodeAssignments(holds); err != nil {
-		return nil, 0, fmt.Errorf("account %v: assignments: %w", a.ID, err)
-	}
-	if a.Guard, err = decodeGuard(guard); err != nil {
-		return nil, 0, fmt.Errorf("account %v: guard: %w", a.ID, err)
-	}
-	if len(salt) != len(a.PIN.Salt) || len(sum) != len(a.PIN.Sum) {
-		return nil, 0, fmt.Errorf("account %v: PIN: %w", a.ID, errCodec)
-	}
-	a.PIN = authn.PINHash{Salt: [16]byte(salt), Sum: [32]byte(sum)}
-	return &a, uint64(seq), nil
+func accountArgs(a *authn.Account, batch any) []any {
+	return []any{int64(a.ID), a.Directory, a.External, a.Name, batch}
 }
 
 // queue holds what waits for the committer, in the order of the decisions. A place is reserved before a decision is made.
@@ -161,9 +140,17 @@ func (q *queue) release(n int) {
 	q.mu.Unlock()
 }
 
-// push adds an entry on a reserved place. numbered is called with the number of its event before the committer can see
-// it, so that no flush can overtake the notes made there.
-func (q *queue) push(e *entry, numbered func(seq uint64)) error {
+// numbering is told the number of an event before the committer can see it, so that no flush can overtake the notes made
+// there.
+type numbering interface{ numbered(seq uint64) }
+
+// numberedFunc makes a function a numbering.
+type numberedFunc func(seq uint64)
+
+func (f numberedFunc) numbered(seq uint64) { f(seq) }
+
+// push adds an entry on a reserved place. n, which may be nil, is told the number of its event.
+func (q *queue) push(e *entry, n numbering) error {
 	q.mu.Lock()
 	if q.stopped != nil {
 		q.mu.Unlock()
@@ -173,8 +160,8 @@ func (q *queue) push(e *entry, numbered func(seq uint64)) error {
 		e.seq = q.next
 		q.next++
 	}
-	if numbered != nil {
-		numbered(e.seq)
+	if n != nil {
+		n.numbered(e.seq)
 	}
 	q.waiting = append(q.waiting, e)
 	q.mu.Unlock()
@@ -189,8 +176,8 @@ func (q *queue) nudge() {
 	}
 }
 
-// take gives the committer all that waits, within the bounds of one transaction.
-func (q *queue) take() []*entry {
+// take gives the committer all that waits, within the bounds of one transaction, behind what batch holds already.
+func (q *queue) take(batch []*entry) []*entry {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	n, rows := 0, 0
@@ -198,11 +185,22 @@ func (q *queue) take() []*entry {
 		rows += len(q.waiting[n].writes)
 		n++
 	}
-	batch := q.waiting[:n:n]
-	q.waiting = q.waiting[n:]
-	if len(q.waiting) == 0 {
-		q.waiting = nil
-	}
+	return q.hand(batch, n)
+}
+
+// takeAll is take without bounds; it also tells the number of the newest event.
+func (q *queue) takeAll(batch []*entry) ([]*entry, uint64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.hand(batch, len(q.waiting)), q.next - 1
+}
+
+// hand moves the first n to batch; what stays moves up, so that the room is used again.
+func (q *queue) hand(batch []*entry, n int) []*entry {
+	batch = append(batch, q.waiting[:n]...)
+	left := copy(q.waiting, q.waiting[n:])
+	clear(q.waiting[left:])
+	q.waiting = q.waiting[:left]
 	return batch
 }
 

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"path/filepath"
 	"time"
+
+	"sekisho/authn"
 )
 
 // recover ends accepting after a commit that failed or whose outcome is unknown and comes back when the disk is sure
@@ -104,6 +106,10 @@ func (db *DB) room() error {
 	return err
 }
 
+// errLost stops a process whose file forgot what was answered: somebody took its WAL away, or the disk does not keep what it
+// says it keeps. Nothing but an operator can say what to go on with.
+var errLost = errors.New("the database has lost events that were answered; stop, bring back the file and its -wal, or adopt what is left: sekisho restore --adopt")
+
 // reopen opens the file anew, empties the WAL into it and reads where it ends.
 func (db *DB) reopen() (meta, error) {
 	ctx := context.Background()
@@ -112,6 +118,9 @@ func (db *DB) reopen() (meta, error) {
 	db.file = &file{}
 	db.fileMu.Unlock()
 	old.close()
+	if err := db.lock.reopening(); err != nil {
+		return meta{}, err
+	}
 	f, err := openFile(ctx, db.cfg.Path)
 	if err != nil {
 		return meta{}, err
@@ -119,6 +128,9 @@ func (db *DB) reopen() (meta, error) {
 	m, found, err := f.meta(ctx)
 	if err == nil && (!found || !bytes.Equal(m.incarnation, db.incarnation)) {
 		err = errFenced
+	}
+	if have := db.committed.Load(); err == nil && m.seq < have {
+		err = fmt.Errorf("%w: it ends at event %d, and event %d was answered", errLost, m.seq, have)
 	}
 	if err == nil {
 		err = f.prepare(ctx)
@@ -135,19 +147,21 @@ func (db *DB) reopen() (meta, error) {
 
 // restart proves by one commit that the disk takes writes, then loads memory anew and lets decisions go on.
 func (db *DB) restart(m meta) error {
+	db.reloads.Lock()
+	defer db.reloads.Unlock()
 	db.gate.Lock()
 	defer db.gate.Unlock()
 	db.commits = m.commits
 	db.committed.Store(m.seq)
 	db.flushed = m.flushed
-	st, err := db.load(context.Background(), m)
+	st, err := db.load(context.Background(), m, nil)
 	if err != nil {
 		return err
 	}
 	if err := db.room(); err != nil {
 		return err
 	}
-	if err := db.transact(nil); err != nil {
+	if err := db.transact(nil, nil); err != nil {
 		return fmt.Errorf("probing with one commit: %w", err)
 	}
 	st.keepStricter(db.state.Load())
@@ -160,20 +174,24 @@ func (db *DB) restart(m meta) error {
 // keepStricter takes from the state before the fault what must not be forgotten: burnt steps and counts. What accounts
 // remember for minutes is lost, as at a restart.
 func (st *state) keepStricter(old *state) {
-	for id, e := range st.tokens {
-		if o := old.tokens[id]; o != nil {
-			e.t.Last = max(e.t.Last, o.t.Last)
+	for _, slot := range st.tokenIDs.all() {
+		r := st.tokens.at(slot)
+		if o, ok := old.tokenSlot(r.id); ok {
+			r.last = max(r.last, old.tokens.at(o).last)
 		}
 	}
-	for id, e := range st.accounts {
-		if o := old.accounts[id]; o != nil {
-			e.a.Guard.Merge(&o.a.Guard)
+	var im, before accountImage
+	for _, slot := range st.accountIDs.all() {
+		r := st.accounts.at(slot)
+		if o, ok := old.accountSlot(authn.AccountID(r.id)); ok {
+			st.openAccount(r, &im)
+			old.openAccount(old.accounts.at(o), &before)
+			im.a.Guard.Merge(&before.a.Guard)
+			st.sealGuard(r, &im.a)
 		}
 	}
 	for fp, last := range old.tombstones {
-		if l, ok := st.tombstones[fp]; !ok || l < last {
-			st.tombstones[fp] = last
-		}
+		st.bury(fp, last)
 	}
-	st.newest = max(st.newest, old.newest)
+	st.noteNewest(old.newest.Load())
 }

@@ -9,9 +9,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash"
 	"net/netip"
-	"sync"
 
 	"sekisho/authn"
 	"sekisho/token"
@@ -26,36 +24,55 @@ const (
 type secrets struct {
 	chain    [32]byte
 	personal [32]byte
-	digest   sync.Pool // of *keyedHash
-}
-
-type keyedHash struct {
-	mac hash.Hash
-	sum [sha256.Size]byte
-	num [8]byte
+	digest   [32]byte
 }
 
 func newSecrets(k *token.Keys) *secrets {
-	s := &secrets{chain: k.Derive("audit chain"), personal: k.Derive("personal data")}
-	digest := k.Derive("request digest")
-	s.digest.New = func() any { return &keyedHash{mac: hmac.New(sha256.New, digest[:])} }
-	return s
+	return &secrets{chain: k.Derive("audit chain"), personal: k.Derive("personal data"), digest: k.Derive("request digest")}
 }
 
-// keyed is HMAC-SHA256, cut to 16 octets, over the domain and each part with its length in front, so that no two lists of
-// parts read alike.
+// keyedRoom is how much is hashed without an allocation: a RADIUS packet of a login and who sent it.
+const keyedRoom = 1024
+
+// keyed is HMAC-SHA256 (RFC 2104), cut to 16 octets, over the domain and each part with its length in front, so that no two
+// lists of parts read alike. It is worked out in one piece on the stack: [crypto/hmac] allocates. Nothing of key or parts
+// is left there.
 func (s *secrets) keyed(domain byte, parts ...[]byte) [16]byte {
-	h := s.digest.Get().(*keyedHash)
-	defer s.digest.Put(h)
-	h.mac.Reset()
-	h.num[0] = domain
-	h.mac.Write(h.num[:1])
+	var room [keyedRoom]byte
+	size := sha256.BlockSize + 1
 	for _, p := range parts {
-		binary.BigEndian.PutUint64(h.num[:], uint64(len(p)))
-		h.mac.Write(h.num[:])
-		h.mac.Write(p)
+		size += 8 + len(p)
 	}
-	return [16]byte(h.mac.Sum(h.sum[:0])[:16])
+	b := room[:]
+	if size > len(b) {
+		b = make([]byte, size)
+	}
+	used := b[:size]
+	defer clear(used)
+	for i, k := range s.digest {
+		b[i] = k ^ 0x36
+	}
+	for i := len(s.digest); i < sha256.BlockSize; i++ {
+		b[i] = 0x36
+	}
+	b[sha256.BlockSize] = domain
+	rest := b[sha256.BlockSize+1:]
+	for _, p := range parts {
+		binary.BigEndian.PutUint64(rest, uint64(len(p)))
+		rest = rest[8+copy(rest[8:], p):]
+	}
+	inner := sha256.Sum256(used)
+	var outer [sha256.BlockSize + sha256.Size]byte
+	for i, k := range s.digest {
+		outer[i] = k ^ 0x5c
+	}
+	for i := len(s.digest); i < sha256.BlockSize; i++ {
+		outer[i] = 0x5c
+	}
+	copy(outer[sha256.BlockSize:], inner[:])
+	sum := sha256.Sum256(outer[:])
+	clear(outer[:])
+	return [16]byte(sum[:16])
 }
 
 // sealer gives the AEAD of one sealed record. Each record has a key of its own, derived from its random salt, so that no
@@ -98,18 +115,35 @@ func (s *secrets) open(purpose string, number uint64, sealed []byte) ([]byte, er
 	return plain, nil
 }
 
+// saltStock draws salts from the system a few at a time. One that was handed out does not stay here: a salt dies with the
+// personal part that holds it (S25).
+type saltStock struct {
+	room [8 * saltSize]byte
+	left int // octets at the end of room
+}
+
+func (s *saltStock) salt(b []byte) []byte {
+	if s.left == 0 {
+		_, _ = rand.Read(s.room[:])
+		s.left = len(s.room)
+	}
+	fresh := s.room[len(s.room)-s.left:][:saltSize]
+	b = append(b, fresh...)
+	clear(fresh)
+	s.left -= saltSize
+	return b
+}
+
 // appendPersonal writes the personal part of an event: salt, name, source, station. Nothing is written when all are
 // empty.
-func appendPersonal(b []byte, p *authn.Personal) ([]byte, error) {
+func appendPersonal(b []byte, p *authn.Personal, salts *saltStock) ([]byte, error) {
 	if len(p.Name) == 0 && !p.Source.IsValid() && len(p.Station) == 0 {
 		return b, nil
 	}
 	if len(p.Name) > maxText || len(p.Station) > maxText {
 		return nil, errors.New("personal part of an event: name and station have at most 4096 octets")
 	}
-	n := len(b)
-	b = append(b, make([]byte, saltSize)...)
-	_, _ = rand.Read(b[n:])
+	b = salts.salt(b)
 	b = appendFramed(b, p.Name)
 	var room [32]byte
 	source, err := p.Source.AppendBinary(room[:0])
@@ -141,9 +175,9 @@ func decodePersonal(b []byte) (authn.Personal, error) {
 }
 
 // personalHash is what the core keeps of a personal part (S25): its salt dies with it.
-func personalHash(record []byte) []byte {
+func personalHash(record []byte) [hashSize]byte {
 	sum := sha256.Sum256(record)
-	return sum[:hashSize]
+	return [hashSize]byte(sum[:hashSize])
 }
 
 // link continues the audit chain over one journal row (S24).

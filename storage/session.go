@@ -97,7 +97,7 @@ func (db *DB) turnRatchet(ev *authn.Event, client string, addr netip.Addr, since
 	}
 	e.act, e.writes = true, []write{{stmt, args}}
 	st := db.state.Load()
-	err = db.queue.push(e, func(seq uint64) {
+	err = db.queue.push(e, numberedFunc(func(seq uint64) {
 		ev.Seq = seq
 		st.mu.Lock()
 		defer st.mu.Unlock()
@@ -106,7 +106,7 @@ func (db *DB) turnRatchet(ev *authn.Event, client string, addr netip.Addr, since
 		} else {
 			delete(st.ratchets, k)
 		}
-	})
+	}))
 	if err != nil {
 		db.queue.release(1)
 	}

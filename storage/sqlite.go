@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
@@ -27,7 +26,8 @@ var pragmas = []struct{ name, value, reads string }{
 	{"synchronous", "full", "2"},
 	{"foreign_keys", "on", "1"},
 	{"journal_size_limit", "67108864", "67108864"}, // octets of WAL kept after a checkpoint
-	{"cache_size", "-65536", "-65536"},             // KiB
+	{"wal_autocheckpoint", "4000", "4000"},         // pages: what a busy second writes
+	{"cache_size", "-6144", "-6144"},               // KiB: rows are written, and read only at start and for listings
 	{"temp_store", "memory", "2"},
 }
 
@@ -43,8 +43,18 @@ const (
 	flushedStmt
 	putTokenStmt
 	putAccountStmt
-	flushTokenStmt
-	flushAccountStmt
+	putTokenSlabStmt
+	putTokenStateStmt
+	putAccountSlabStmt
+	putAccountStateStmt
+	newTokenSlabStmt
+	newTokenStateStmt
+	newAccountSlabStmt
+	newAccountStateStmt
+	dropTokenStateStmt
+	dropTokenSlabStmt
+	dropAccountStateStmt
+	dropAccountSlabStmt
 	buryStmt
 	batchStmt
 	grantStmt
@@ -65,32 +75,42 @@ var statements = [statementCount]string{
 	journalStmt:  `insert into journal (first_seq, count, at, cores, personal, link) values (?, ?, ?, ?, ?, ?)`,
 	metaStmt:     `update meta set commits = ?, seq = ? where id = 1 and incarnation = ?`,
 	flushedStmt:  `update meta set flushed = ? where id = 1`,
-	putTokenStmt: `insert into token (id, serial, credential_id, name, form, mode, hash, digits, period, state, start, expiry,
-		fingerprint, seed_version, seed, last, drift, drift_day, batch, applied_seq)
-		values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+	putTokenStmt: `insert into token (id, serial, credential_id, name, form, mode, state, expiry, fingerprint, batch)
+		values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		on conflict (id) do update set serial = excluded.serial, credential_id = excluded.credential_id, name = excluded.name,
-		form = excluded.form, mode = excluded.mode, hash = excluded.hash, digits = excluded.digits, period = excluded.period,
-		state = excluded.state, start = excluded.start, expiry = excluded.expiry, fingerprint = excluded.fingerprint,
-		seed_version = excluded.seed_version, seed = excluded.seed, last = max(last, excluded.last), drift = excluded.drift,
-		drift_day = excluded.drift_day, batch = excluded.batch, applied_seq = excluded.applied_seq`,
-	putAccountStmt: `insert into account (id, directory, external, name, generation, assignments, pin_salt, pin_sum, guard, batch, applied_seq)
-		values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		form = excluded.form, mode = excluded.mode, state = excluded.state, expiry = excluded.expiry,
+		fingerprint = excluded.fingerprint, batch = excluded.batch`,
+	putAccountStmt: `insert into account (id, directory, external, name, batch) values (?, ?, ?, ?, ?)
 		on conflict (id) do update set directory = excluded.directory, external = excluded.external, name = excluded.name,
-		generation = excluded.generation, assignments = excluded.assignments, pin_salt = excluded.pin_salt,
-		pin_sum = excluded.pin_sum, guard = excluded.guard, batch = excluded.batch, applied_seq = excluded.applied_seq`,
-	flushTokenStmt:   `update token set last = max(last, ?), drift = ?, drift_day = ?, applied_seq = ? where id = ?`,
-	flushAccountStmt: `update account set generation = ?, assignments = ?, guard = ?, applied_seq = ? where id = ?`,
-	buryStmt:         `insert into tombstone (fingerprint, last) values (?, ?) on conflict (fingerprint) do update set last = max(last, excluded.last)`,
-	batchStmt:        `insert into batch (id, live, seq) values (?, ?, ?) on conflict (id) do update set live = excluded.live, seq = excluded.seq`,
-	grantStmt:        `insert into batch_grant (batch, account, holds) values (?, ?, ?)`,
-	dropTokensStmt:   `delete from token where id in (select value from json_each(?)) and batch = (select id from batch where id = ? and live = 0)`,
-	dropAccountsStmt: `delete from account where id in (select value from json_each(?)) and batch = (select id from batch where id = ? and live = 0)`,
-	dropGrantsStmt:   `delete from batch_grant where account in (select value from json_each(?)) and batch = (select id from batch where id = ? and live = 0)`,
-	dropBatchStmt:    `delete from batch where id = ? and live = 0`,
+		batch = excluded.batch`,
+	putTokenSlabStmt:     putSlab("token_slab"),
+	putTokenStateStmt:    putSlab("token_state"),
+	putAccountSlabStmt:   putSlab("account_slab"),
+	putAccountStateStmt:  putSlab("account_state"),
+	newTokenSlabStmt:     `insert into token_slab (number, seq, records, batch) values (?, 0, ?, ?)`,
+	newTokenStateStmt:    `insert into token_state (number, seq, records) values (?, 0, ?)`,
+	newAccountSlabStmt:   `insert into account_slab (number, seq, records, batch) values (?, 0, ?, ?)`,
+	newAccountStateStmt:  `insert into account_state (number, seq, records) values (?, 0, ?)`,
+	dropTokenStateStmt:   `delete from token_state where number in (select number from token_slab where batch = (select id from batch where id = ? and live = 0))`,
+	dropTokenSlabStmt:    `delete from token_slab where batch = (select id from batch where id = ? and live = 0)`,
+	dropAccountStateStmt: `delete from account_state where number in (select number from account_slab where batch = (select id from batch where id = ? and live = 0))`,
+	dropAccountSlabStmt:  `delete from account_slab where batch = (select id from batch where id = ? and live = 0)`,
+	buryStmt:             `insert into tombstone (fingerprint, last) values (?, ?) on conflict (fingerprint) do update set last = max(last, excluded.last)`,
+	batchStmt:            `insert into batch (id, live, seq) values (?, ?, ?) on conflict (id) do update set live = excluded.live, seq = excluded.seq`,
+	grantStmt:            `insert into batch_grant (batch, account, holds) values (?, ?, ?)`,
+	dropTokensStmt:       `delete from token where id in (select value from json_each(?)) and batch = (select id from batch where id = ? and live = 0)`,
+	dropAccountsStmt:     `delete from account where id in (select value from json_each(?)) and batch = (select id from batch where id = ? and live = 0)`,
+	dropGrantsStmt:       `delete from batch_grant where account in (select value from json_each(?)) and batch = (select id from batch where id = ? and live = 0)`,
+	dropBatchStmt:        `delete from batch where id = ? and live = 0`,
 	sessionStmt: `insert into session (nas, session, status, at, client, received, seconds, octets_in, octets_out, cause, personal)
 		values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (nas, session, status, at) do nothing`,
 	raiseStmt:   `insert into ratchet (client, address, since) values (?, ?, ?) on conflict (client, address) do nothing`,
 	releaseStmt: `delete from ratchet where client = ? and address = ?`,
+}
+
+func putSlab(table string) string {
+	return `insert into ` + table + ` (number, seq, records) values (?, ?, ?)
+		on conflict (number) do update set seq = excluded.seq, records = excluded.records`
 }
 
 // file is the open database: one connection that writes, which the committer alone uses, and a few that read.
@@ -101,16 +121,8 @@ type file struct {
 	stmts [statementCount]*sql.Stmt
 }
 
-// openFile opens or creates the database, empties the WAL into it and checks that what makes commits durable is in force.
+// openFile opens the database, which the lock has made with its mode where there was none, empties the WAL into it and checks that what makes commits durable is in force.
 func openFile(ctx context.Context, path string) (*file, error) {
-	// Made here for its mode; an existing file is left alone, because closing a descriptor of it would drop SQLite's locks.
-	made, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
-	switch {
-	case err == nil:
-		_ = made.Close()
-	case !errors.Is(err, fs.ErrExist):
-		return nil, fmt.Errorf("making the database: %w", err)
-	}
 	f := &file{}
 	ok := false
 	defer func() {
@@ -118,6 +130,7 @@ func openFile(ctx context.Context, path string) (*file, error) {
 			f.close()
 		}
 	}()
+	var err error
 	if f.write, err = sql.Open("sqlite", dsn(path, false)); err != nil {
 		return nil, fmt.Errorf("opening %s: %w", path, err)
 	}
@@ -283,12 +296,8 @@ func (f *file) meta(ctx context.Context) (m meta, found bool, err error) {
 // readTime bounds one read transaction, so that the WAL can be checkpointed past it (S8).
 const readTime = 5 * time.Second
 
-const (
-	tokenColumns = `id, serial, credential_id, name, form, mode, hash, digits, period, state, start, expiry,
-		fingerprint, seed_version, seed, last, drift, drift_day, applied_seq`
-	visible        = `(batch is null or batch not in (select id from batch where live = 0))`
-	accountColumns = `id, directory, external, name, generation, assignments, pin_salt, pin_sum, guard, applied_seq`
-)
+// visible leaves out what belongs to an import that is not live.
+const visible = `(batch is null or batch not in (select id from batch where live = 0))`
 
 // oneLine keeps a driver's message fit for a log line.
 func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }

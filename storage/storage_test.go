@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -178,15 +179,20 @@ func image(db *DB) string {
 	st := db.state.Load()
 	st.mu.RLock()
 	defer st.mu.RUnlock()
-	for _, id := range sortedKeys(st.accounts) {
-		a := cloneAccount(st.accounts[id].a)
-		a.Memory = authn.Memory{}
-		fmt.Fprintf(&b, "%v %q %q %q gen %d holds %v pin %v guard %x\n", a.ID, a.Directory, a.External, a.Name, a.Generation, a.Assignments, a.PIN, appendGuard(nil, &a.Guard))
+	var im accountImage
+	var lines []string
+	for _, slot := range st.accountIDs.all() {
+		st.openAccount(st.accounts.at(slot), &im)
+		a := &im.a
+		lines = append(lines, fmt.Sprintf("%v %q %q %q gen %d holds %v pin %v guard %x\n", a.ID, a.Directory, a.External, a.Name, a.Generation, a.Assignments, a.PIN, appendGuard(nil, &a.Guard)))
 	}
-	for _, id := range sortedKeys(st.tokens) {
-		e := st.tokens[id]
-		fmt.Fprintf(&b, "%+v held by %d\n", *e.t, len(e.holders))
+	for _, slot := range st.tokenIDs.all() {
+		var t token.Token
+		st.openToken(st.tokens.at(slot), &t)
+		lines = append(lines, fmt.Sprintf("%+v held by %d\n", t, len(st.holders(slot))))
 	}
-	fmt.Fprintf(&b, "users %v serials %v seeds %v tombstones %v counts %v ratchets %v newest %d\n", st.users, st.serials, st.seeds, st.tombstones, st.counts, st.ratchets, st.newest)
+	slices.Sort(lines)
+	fmt.Fprint(&b, lines)
+	fmt.Fprintf(&b, "users %d serials %d seeds %d claims %v tombstones %v counts %v ratchets %v newest %d\n", st.users.n, st.serials.n, st.seeds.n, st.claims, st.tombstones, st.counts, st.ratchets, st.newest.Load())
 	return b.String()
 }

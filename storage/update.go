@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"sekisho/authn"
 	"sekisho/token"
@@ -12,90 +13,166 @@ import (
 
 var _ authn.Store = (*DB)(nil)
 
-// locked is what one Update holds: entries in the order of their IDs.
+// locked is what one Update holds: records in the order of their slots, and what f sees of them. It is used again and again,
+// so that a login makes no garbage; f may keep nothing of it.
 type locked struct {
 	st       *state
-	accounts []*accountEntry
-	tokens   []*tokenEntry
-	held     authn.Held // what f sees
+	accounts []lockedAccount
+	tokens   []lockedToken
+	held     authn.Held
+	ch       authn.Change // what f ordered
 
-	// Room for what nearly every login holds: one account and a few tokens.
+	// Room for what nearly every login holds. Images stay where they are while f looks at them.
 	room struct {
-		account     [1]*accountEntry
-		heldAccount [1]*authn.Account
-		ids         [4]token.ID
-		tokens      [4]*tokenEntry
-		heldTokens  [4]*token.Token
+		accounts [2]lockedAccount
+		images   [2]accountImage
+		tokens   [8]lockedToken
+		codes    [8]token.Token
+		account  [2]*authn.Account
+		token    [8]*token.Token
 	}
 }
 
-// lock takes the accounts' locks in the order of the IDs, then those of the tokens they hold and of the others asked for,
-// in the order of theirs. What does not exist is left out.
-func (st *state) lock(keys authn.Keys) (*locked, *authn.Held) {
-	l := &locked{st: st}
-	l.accounts, l.tokens = l.room.account[:0], l.room.tokens[:0]
-	held := &l.held
-	held.Spent, held.Accounts, held.Tokens = st.spent, l.room.heldAccount[:0], l.room.heldTokens[:0]
-	tokens := append(l.room.ids[:0], keys.Tokens...)
-	accounts := keys.Accounts
-	if len(accounts) > 1 {
-		accounts = slices.Compact(slices.Sorted(slices.Values(accounts)))
+type lockedAccount struct {
+	slot uint32
+	r    *accountRecord
+	im   *accountImage
+}
+
+type lockedToken struct {
+	slot uint32
+	r    *tokenRecord
+	t    *token.Token
+}
+
+var lockedPool = sync.Pool{New: func() any { return new(locked) }}
+
+// lock takes the accounts' locks in the order of their slots, then those of the tokens they hold and of the others asked
+// for, in the order of theirs. What does not exist is left out. unlock gives all of it back.
+func (st *state) lock(keys authn.Keys) *locked {
+	l := lockedPool.Get().(*locked)
+	l.st = st
+	l.accounts, l.tokens = l.room.accounts[:0], l.room.tokens[:0]
+	l.find(keys)
+	for i := range l.accounts {
+		x := &l.accounts[i]
+		x.r.mu.Lock()
+		for h := range st.holdsOf(x.r) {
+			l.addHold(&st.holdsOf(x.r)[h])
+		}
 	}
-	for _, id := range accounts {
-		e := st.account(id)
-		if e == nil {
-			continue
+	l.lockTokens()
+	l.show(keys)
+	return l
+}
+
+// find looks the keys up; nothing is locked yet.
+func (l *locked) find(keys authn.Keys) {
+	st := l.st
+	st.mu.RLock()
+	defer st.mu.RUnlock()
+	for _, id := range keys.Accounts {
+		if slot, ok := st.accountSlot(id); ok {
+			l.accounts = append(l.accounts, lockedAccount{slot: slot, r: st.accounts.at(slot)})
 		}
-		e.mu.Lock()
-		l.accounts = append(l.accounts, e)
-		for _, as := range e.a.Assignments {
-			tokens = append(tokens, as.Token)
+	}
+	if len(l.accounts) > 1 {
+		slices.SortFunc(l.accounts, func(a, b lockedAccount) int { return cmp.Compare(a.slot, b.slot) })
+		l.accounts = slices.CompactFunc(l.accounts, func(a, b lockedAccount) bool { return a.slot == b.slot })
+	}
+	for _, id := range keys.Tokens {
+		if slot, ok := st.tokenSlot(id); ok {
+			l.tokens = append(l.tokens, lockedToken{slot: slot})
 		}
+	}
+}
+
+// addHold adds the token of a hold to what is to be locked, if it is there.
+func (l *locked) addHold(h *hold) {
+	if h.slot == 0 {
+		l.st.mu.RLock()
+		defer l.st.mu.RUnlock()
+		if !l.st.locate(h) {
+			return
+		}
+	}
+	l.tokens = append(l.tokens, lockedToken{slot: h.slot - 1})
+}
+
+func (l *locked) lockTokens() {
+	if len(l.tokens) > 1 {
+		slices.SortFunc(l.tokens, func(a, b lockedToken) int { return cmp.Compare(a.slot, b.slot) })
+		l.tokens = slices.CompactFunc(l.tokens, func(a, b lockedToken) bool { return a.slot == b.slot })
+	}
+	for i := range l.tokens {
+		x := &l.tokens[i]
+		x.r = l.st.tokens.at(x.slot)
+		x.r.mu.Lock()
+	}
+}
+
+// show makes the images that f sees.
+func (l *locked) show(keys authn.Keys) {
+	images := l.room.images[:]
+	if len(l.accounts) > len(images) {
+		images = make([]accountImage, len(l.accounts))
+	}
+	for i := range l.accounts {
+		x := &l.accounts[i]
+		x.im = &images[i]
+		l.st.openAccount(x.r, x.im)
+	}
+	codes := l.room.codes[:]
+	if len(l.tokens) > len(codes) {
+		codes = make([]token.Token, len(l.tokens))
+	}
+	h := &l.held
+	h.Spent, h.Accounts, h.Tokens = l.st.spent, l.room.account[:0], l.room.token[:0]
+	for i := range l.tokens {
+		x := &l.tokens[i]
+		x.t = &codes[i]
+		l.st.openToken(x.r, x.t)
+		h.Tokens = append(h.Tokens, x.t)
 	}
 	for _, id := range keys.Accounts {
 		var a *authn.Account
-		if e := l.account(id); e != nil {
-			a = e.a
+		if x := l.account(id); x != nil {
+			a = &x.im.a
 		}
-		held.Accounts = append(held.Accounts, a)
+		h.Accounts = append(h.Accounts, a)
 	}
-	slices.Sort(tokens)
-	for _, id := range slices.Compact(tokens) {
-		e := st.token(id)
-		if e == nil {
-			continue
-		}
-		e.mu.Lock()
-		l.tokens = append(l.tokens, e)
-		held.Tokens = append(held.Tokens, e.t)
-	}
-	return l, held
 }
 
+// unlock gives the locks back and clears what pointed to other people's things.
 func (l *locked) unlock() {
-	for _, e := range l.tokens {
-		e.mu.Unlock()
+	for i := range l.tokens {
+		l.tokens[i].r.mu.Unlock()
 	}
-	for _, e := range l.accounts {
-		e.mu.Unlock()
+	for i := range l.accounts {
+		l.accounts[i].r.mu.Unlock()
 	}
+	clear(l.room.images[:min(len(l.accounts), len(l.room.images))])
+	clear(l.room.codes[:min(len(l.tokens), len(l.room.codes))])
+	l.st, l.accounts, l.tokens, l.held, l.ch = nil, nil, nil, authn.Held{}, authn.Change{}
+	lockedPool.Put(l)
 }
 
-func (l *locked) account(id authn.AccountID) *accountEntry {
-	for _, e := range l.accounts {
-		if e.a.ID == id {
-			return e
+func (l *locked) account(id authn.AccountID) *lockedAccount {
+	for i := range l.accounts {
+		if l.accounts[i].r.id == uint64(id) {
+			return &l.accounts[i]
 		}
 	}
 	return nil
 }
 
-func (l *locked) token(id token.ID) *tokenEntry {
-	i, ok := slices.BinarySearchFunc(l.tokens, id, func(e *tokenEntry, id token.ID) int { return cmp.Compare(e.t.ID, id) })
-	if !ok {
-		return nil
+func (l *locked) token(id token.ID) *lockedToken {
+	for i := range l.tokens {
+		if l.tokens[i].r.id == id {
+			return &l.tokens[i]
+		}
 	}
-	return l.tokens[i]
+	return nil
 }
 
 // Update runs f under the locks of what it decides on and saves what f orders; see [authn.Store]. f may keep nothing of
@@ -116,14 +193,13 @@ func (db *DB) Update(keys authn.Keys, f func(*authn.Held) (authn.Change, error),
 	}()
 	db.gate.RLock()
 	defer db.gate.RUnlock()
-	st := db.state.Load()
-	l, held := st.lock(keys)
+	l := db.state.Load().lock(keys)
 	defer l.unlock()
 
-	ch, err := l.decide(held, f)
-	if err != nil {
+	if err := l.decide(f); err != nil {
 		return err
 	}
+	ch := &l.ch
 	rows := len(ch.Accounts)+len(ch.Tokens) > 0
 	if ch.Event == nil {
 		if rows {
@@ -142,7 +218,7 @@ func (db *DB) Update(keys authn.Keys, f func(*authn.Held) (authn.Change, error),
 	}
 	e.login = ch.Event.Kind == authn.LoginEvent && !rows
 	if rows {
-		if err := l.replace(&ch); err != nil {
+		if err := l.replace(ch); err != nil {
 			return err
 		}
 	}
@@ -151,14 +227,11 @@ func (db *DB) Update(keys authn.Keys, f func(*authn.Held) (authn.Change, error),
 	}
 	l.apply(ch.Event)
 	l.remember(keys, ch.Memory)
-	for _, t := range ch.Tokens {
-		e.addToken(l.token(t.ID).t)
-	}
-	for _, a := range ch.Accounts {
-		e.addAccount(l.account(a.ID).a)
+	if rows {
+		l.addRows(e)
 	}
 	// An error here leaves memory ahead of the disk; the recovery that is under way then reloads it.
-	err = db.queue.push(e, func(seq uint64) { l.touch(&ch, seq) })
+	err = db.queue.push(e, l)
 	kept = err == nil
 	return err
 }
@@ -167,24 +240,24 @@ func (db *DB) Update(keys authn.Keys, f func(*authn.Held) (authn.Change, error),
 func (db *DB) View(keys authn.Keys, f func(*authn.Held)) error {
 	db.gate.RLock()
 	defer db.gate.RUnlock()
-	l, held := db.state.Load().lock(keys)
+	l := db.state.Load().lock(keys)
 	defer l.unlock()
-	f(held)
+	f(&l.held)
 	return nil
 }
 
 // decide runs f, a second time when another Update spent the same State meanwhile: f then sees it spent.
-func (l *locked) decide(held *authn.Held, f func(*authn.Held) (authn.Change, error)) (authn.Change, error) {
+func (l *locked) decide(f func(*authn.Held) (authn.Change, error)) error {
 	for range 2 {
-		ch, err := f(held)
-		if err != nil || ch.Event == nil || ch.Event.Nonce == [12]byte{} {
-			return ch, err
+		var err error
+		if l.ch, err = f(&l.held); err != nil || l.ch.Event == nil || l.ch.Event.Nonce == [12]byte{} {
+			return err
 		}
-		if l.st.nonces.spend(ch.Event.Nonce, ch.Event.At) {
-			return ch, nil
+		if l.st.nonces.spend(l.ch.Event.Nonce, l.ch.Event.At) {
+			return nil
 		}
 	}
-	return authn.Change{}, errors.New("the decision spends a State that is spent already")
+	return errors.New("the decision spends a State that is spent already")
 }
 
 // remember sets what the first account keeps for minutes.
@@ -192,8 +265,8 @@ func (l *locked) remember(keys authn.Keys, m *authn.Memory) {
 	if m == nil || len(keys.Accounts) == 0 {
 		return
 	}
-	if e := l.account(keys.Accounts[0]); e != nil {
-		e.a.Memory = *m
+	if x := l.account(keys.Accounts[0]); x != nil {
+		l.st.remember(x.r, *m)
 	}
 }
 
@@ -203,12 +276,12 @@ func (l *locked) replace(ch *authn.Change) error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	for _, a := range ch.Accounts {
-		if st.accounts[a.ID] != nil && l.account(a.ID) == nil {
+		if _, there := st.accountSlot(a.ID); there && l.account(a.ID) == nil {
 			return fmt.Errorf("account %v is not held by this update", a.ID)
 		}
 	}
 	for _, t := range ch.Tokens {
-		if st.tokens[t.ID] != nil && l.token(t.ID) == nil {
+		if _, there := st.tokenSlot(t.ID); there && l.token(t.ID) == nil {
 			return fmt.Errorf("token %v is not held by this update", t.ID)
 		}
 	}
@@ -216,49 +289,81 @@ func (l *locked) replace(ch *authn.Change) error {
 		return err
 	}
 	for _, image := range ch.Tokens {
-		t := cloneToken(image)
-		if old := st.tokens[t.ID]; old != nil {
-			last := old.t.Last
-			if ch.Reset&authn.ResetStep == 0 {
-				t.Drift, t.DriftDay = old.t.Drift, old.t.DriftDay
-				t.Last = last
-			}
-			t.Last = max(t.Last, last)
-		} else if last, ok := st.tombstones[t.Fingerprint]; ok {
-			t.Last = max(t.Last, last)
-		}
-		l.add(st.putToken(t))
+		l.replaceToken(image, ch.Reset)
 	}
 	for _, image := range ch.Accounts {
-		a := cloneAccount(image)
-		a.Memory = authn.Memory{}
-		if old := st.accounts[a.ID]; old != nil {
-			if ch.Reset&authn.ResetGuard == 0 {
-				a.Guard = old.a.Guard
-			}
-			if a.Generation == old.a.Generation {
-				a.Memory = old.a.Memory
-			}
-		}
-		l.addAccount(st.putAccount(a))
+		l.replaceAccount(image, ch.Reset)
 	}
 	return nil
 }
 
-// add holds a new token too. Nobody else can wait for it while state.mu is held, so the order of the locks stands.
-func (l *locked) add(e *tokenEntry) {
-	i, ok := slices.BinarySearchFunc(l.tokens, e.t.ID, func(x *tokenEntry, id token.ID) int { return cmp.Compare(x.t.ID, id) })
-	if ok {
-		return
+func (l *locked) replaceToken(image *token.Token, reset authn.Reset) {
+	st, t := l.st, *image
+	x := l.token(t.ID)
+	if x != nil {
+		if reset&authn.ResetStep == 0 {
+			t.Drift, t.DriftDay, t.Last = x.r.drift, x.r.driftDay, x.r.last
+		}
+		t.Last = max(t.Last, x.r.last)
+	} else {
+		if last, ok := st.tombstones[t.Fingerprint]; ok {
+			t.Last = max(t.Last, last)
+		}
+		x = l.addToken()
 	}
-	e.mu.Lock()
-	l.tokens = slices.Insert(l.tokens, i, e)
+	st.putToken(x.slot, &t)
 }
 
-func (l *locked) addAccount(e *accountEntry) {
-	if l.account(e.a.ID) == nil {
-		e.mu.Lock()
-		l.accounts = append(l.accounts, e)
+func (l *locked) replaceAccount(image *authn.Account, reset authn.Reset) {
+	st, a := l.st, *image
+	a.Memory = authn.Memory{}
+	x := l.account(a.ID)
+	if x != nil {
+		old := &x.im.a
+		if reset&authn.ResetGuard == 0 {
+			a.Guard = old.Guard
+		}
+		if a.Generation == old.Generation {
+			a.Memory = old.Memory
+		}
+	} else {
+		x = l.addAccount()
+	}
+	st.putAccount(x.slot, &a)
+	st.openAccount(x.r, x.im) // the event of the same change applies on top
+}
+
+// addToken holds a new token's record too. Nobody else can wait for it while state.mu is held, so the order of the locks
+// stands.
+func (l *locked) addToken() *lockedToken {
+	slot := l.st.tokens.take()
+	r := l.st.tokens.at(slot)
+	r.mu.Lock()
+	l.tokens = append(l.tokens, lockedToken{slot, r, new(token.Token)})
+	return &l.tokens[len(l.tokens)-1]
+}
+
+func (l *locked) addAccount() *lockedAccount {
+	slot := l.st.accounts.take()
+	r := l.st.accounts.at(slot)
+	r.mu.Lock()
+	l.accounts = append(l.accounts, lockedAccount{slot, r, new(accountImage)})
+	return &l.accounts[len(l.accounts)-1]
+}
+
+// addRows lets the rows of what an act changed travel with its entry.
+func (l *locked) addRows(e *entry) {
+	for _, image := range l.ch.Tokens {
+		x := l.token(image.ID)
+		var t token.Token
+		l.st.openToken(x.r, &t)
+		e.addToken(&t, x.slot)
+	}
+	for _, image := range l.ch.Accounts {
+		x := l.account(image.ID)
+		var im accountImage
+		l.st.openAccount(x.r, &im)
+		e.addAccount(&im.a, x.slot)
 	}
 }
 
@@ -267,9 +372,9 @@ func (l *locked) holds(ev *authn.Event) error {
 	if touchesAccount(ev) && l.account(ev.Account) == nil {
 		return fmt.Errorf("the event changes account %v, which is not held by this update", ev.Account)
 	}
-	for _, b := range ev.Burnt {
-		if l.token(b.Token) == nil {
-			return fmt.Errorf("the event changes token %v, which is not held by this update", b.Token)
+	for i := range ev.Burnt {
+		if id := ev.Burnt[i].Token; l.token(id) == nil {
+			return fmt.Errorf("the event changes token %v, which is not held by this update", id)
 		}
 	}
 	return nil
@@ -278,29 +383,23 @@ func (l *locked) holds(ev *authn.Event) error {
 // apply brings memory to where the event leaves it, with the functions that replay uses.
 func (l *locked) apply(ev *authn.Event) {
 	if touchesAccount(ev) {
-		accountAfter(l.account(ev.Account).a, ev)
+		x := l.account(ev.Account)
+		l.st.accountAfter(x.r, x.im, ev, true, true)
 	}
-	for _, b := range ev.Burnt {
-		t := l.token(b.Token).t
-		tokenAfter(t, b)
-		l.st.noteBurnt(t)
+	for i := range ev.Burnt {
+		b := &ev.Burnt[i]
+		l.st.burn(l.token(b.Token).r, b)
 	}
 }
 
-// touch gives the event its number and notes which rows are behind from it on. Rows that travel with it are not.
-func (l *locked) touch(ch *authn.Change, seq uint64) {
-	ev := ch.Event
+// numbered gives the event its number and notes which rows are behind from it on.
+func (l *locked) numbered(seq uint64) {
+	ev := l.ch.Event
 	ev.Seq = seq
-	for _, a := range ch.Accounts {
-		l.account(a.ID).seq = seq
-	}
-	for _, t := range ch.Tokens {
-		l.token(t.ID).seq = seq
-	}
 	if touchesAccount(ev) {
-		l.st.touchAccount(l.account(ev.Account), seq)
+		l.st.touchAccount(l.account(ev.Account).slot, seq, activates(ev))
 	}
-	for _, b := range ev.Burnt {
-		l.st.touchToken(l.token(b.Token), seq)
+	for i := range ev.Burnt {
+		l.st.touchToken(l.token(ev.Burnt[i].Token).slot, seq)
 	}
 }

@@ -26,18 +26,39 @@ create table journal (
   link      blob    not null  -- HMAC over the link before and this row
 ) strict;
 
+-- What an account or a token is lies in slabs of 64 records, packed; see slabrow.go. The tables account and token hold what
+-- listings search, so they change by acts alone.
+create table account_slab (
+  number  integer primary key,
+  seq     integer not null, -- newest event that the records hold
+  records blob    not null,
+  batch   integer           -- import that made it; seen by nobody until that is live
+) strict;
+create table account_state (
+  number  integer primary key,
+  seq     integer not null,
+  records blob    not null -- guards: what logins own
+) strict;
+create table token_slab (
+  number  integer primary key,
+  seq     integer not null,
+  records blob    not null,
+  batch   integer
+) strict;
+create table token_state (
+  number  integer primary key,
+  seq     integer not null,
+  records blob    not null -- last steps and drift: what logins own
+) strict;
+create index account_slab_batch on account_slab (batch) where batch is not null;
+create index token_slab_batch on token_slab (batch) where batch is not null;
+
 create table account (
-  id          integer primary key,
-  directory   text    not null,
-  external    text    not null,
-  name        text    not null,
-  generation  integer not null,
-  assignments blob    not null,
-  pin_salt    blob    not null,
-  pin_sum     blob    not null,
-  guard       blob    not null,
-  batch       integer,
-  applied_seq integer not null
+  id        integer primary key,
+  directory text    not null,
+  external  text    not null,
+  name      text    not null,
+  batch     integer
 ) strict;
 create unique index account_user on account (directory, external);
 create index account_name on account (name collate nocase);
@@ -49,20 +70,10 @@ create table token (
   name          text    not null,
   form          integer not null,
   mode          integer not null,
-  hash          integer not null,
-  digits        integer not null,
-  period        integer not null,
   state         integer not null,
-  start         integer not null,
   expiry        integer not null,
   fingerprint   blob    not null,
-  seed_version  integer not null,
-  seed          blob    not null, -- sealed
-  last          integer not null,
-  drift         integer not null,
-  drift_day     integer not null,
-  batch         integer,
-  applied_seq   integer not null
+  batch         integer
 ) strict;
 -- 4 is destroyed: its serial and seed may come again.
 create unique index token_serial on token (serial) where serial <> '' and state <> 4;
