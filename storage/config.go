@@ -30,7 +30,7 @@ type Config struct {
 	// Queue is how many changes may wait for their commit; past it logins get no answer (overloaded). Default 8192.
 	Queue int `yaml:"queue"`
 	// FlushEvents and FlushEvery say when rows are brought up to date behind the journal: after so many events, or so
-	// long. More means less writing and a longer start after a crash. Defaults 50000 and 5m.
+	// long. More means less writing and a longer start after a crash. Defaults 200000 and 5m.
 	FlushEvents int           `yaml:"flush_events"`
 	FlushEvery  time.Duration `yaml:"flush_every"`
 }
@@ -41,7 +41,8 @@ type Env struct {
 	Log     *slog.Logger          // slog.Default()
 	Metrics prometheus.Registerer // nil: none
 
-	onCommit func(commit func() error) error // of tests: stands between the program and COMMIT; nil otherwise
+	onCommit   func(commit func() error) error // of tests: stands between the program and COMMIT; nil otherwise
+	flushRound int                             // of tests: slabs of each kind in one transaction of a flush
 }
 
 const mib = 1 << 20
@@ -71,7 +72,7 @@ func (c Config) withDefaults() Config {
 	set(&c.Ballast, 16)
 	set(&c.FreeSpace, 256)
 	set(&c.Queue, 8192)
-	set(&c.FlushEvents, 50_000)
+	set(&c.FlushEvents, 200_000)
 	return c
 }
 
@@ -98,6 +99,9 @@ func (c Config) Check() error {
 }
 
 func (e Env) withDefaults() Env {
+	if e.flushRound == 0 {
+		e.flushRound = flushRound
+	}
 	if e.Now == nil {
 		e.Now = time.Now
 	}

@@ -68,15 +68,16 @@ type DB struct {
 	file   *file
 
 	// The committer's own.
-	commits  uint64
-	flushed  uint64
-	head     []byte // newest link of the chain
-	flush    flushPass
-	batch    []*entry
-	rows     slabRows
-	cores    []byte
-	personal []byte
-	onCommit func(commit func() error) error // Env's
+	commits    uint64
+	flushed    uint64
+	head       []byte // newest link of the chain
+	flush      flushPass
+	batch      []*entry
+	rows       slabRows
+	cores      []byte
+	personal   []byte
+	onCommit   func(commit func() error) error // Env's
+	flushRound int                             // Env's
 
 	heads        atomic.Pointer[position] // where the chain stands, for the mark
 	lastMark     mark
@@ -119,7 +120,7 @@ func open(ctx context.Context, cfg Config, outer *token.OuterKey, env Env) (*DB,
 	}
 	cfg, env = cfg.withDefaults(), env.withDefaults()
 	db := &DB{
-		cfg: cfg, now: env.Now, log: env.Log, started: env.Now(), onCommit: env.onCommit,
+		cfg: cfg, now: env.Now, log: env.Log, started: env.Now(), onCommit: env.onCommit, flushRound: env.flushRound,
 		ballast:     newBallast(cfg.Path+".ballast", int64(cfg.Ballast)*mib),
 		queue:       newQueue(cfg.Queue),
 		incarnation: make([]byte, 16),

@@ -180,13 +180,13 @@ func (p *flushPass) add(db *DB, st *state, r *slabRows, newest uint64) {
 	if !p.active {
 		return
 	}
-	for n := 0; n < flushRound && len(p.tokens) > 0; p.tokens = p.tokens[1:] {
+	for n := 0; n < db.flushRound && len(p.tokens) > 0; p.tokens = p.tokens[1:] {
 		if number := p.tokens[0]; st.tokens.slab(number).since != 0 {
 			r.token(st, number, newest, false)
 			n++
 		}
 	}
-	for n := 0; n < flushRound && len(p.tokens) == 0 && len(p.accounts) > 0; p.accounts = p.accounts[1:] {
+	for n := 0; n < db.flushRound && len(p.tokens) == 0 && len(p.accounts) > 0; p.accounts = p.accounts[1:] {
 		if number := p.accounts[0]; st.accounts.slab(number).since != 0 {
 			r.account(st, number, newest, false)
 			n++

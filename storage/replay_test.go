@@ -1,7 +1,9 @@
 package storage
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -223,5 +225,60 @@ func TestFlushHoldsTheJournal(t *testing.T) {
 		if err != nil || info.Token.Last != c.last {
 			t.Errorf("last step after the crash is %d, want %d (%v)", info.Token.Last, c.last, err)
 		}
+	}
+}
+
+// TestFlushCut crashes at each commit of a flush in many rounds: before it and after it a start finds the same as was there.
+func TestFlushCut(t *testing.T) {
+	s, f := newSite(t), &faults{}
+	s.env.onCommit, s.env.flushRound = f.onCommit, 1
+	db := s.open(t)
+	var accounts []*authn.Account
+	var tokens []*token.Token
+	for i := range 3 * slabSize {
+		tokens = append(tokens, newToken(t, db, token.HOTP, i))
+		accounts = append(accounts, newAccount(fmt.Sprintf("u%d", i), tokens[i]))
+		if i%5 == 0 {
+			accounts[i].Assignments[0].Standing = token.Pending
+		}
+	}
+	create(t, db, accounts, tokens...)
+	for i, a := range accounts {
+		if i%3 == 0 {
+			continue
+		}
+		err := update(db, authn.Keys{Accounts: []authn.AccountID{a.ID}}, func(h *authn.Held) (authn.Change, error) {
+			after := h.Accounts[0].Guard.After()
+			after.Row[1], after.Digits, after.Charge = 3, 6, authn.Charge{Pot: authn.PotK, Day: uint16(i), Amount: 7}
+			ev := &authn.Event{At: time.Now(), Kind: authn.LoginEvent, Account: a.ID, Step: 9, Guard: after, GuardSet: true,
+				Burnt: []authn.Burnt{{Token: tokens[i].ID, Last: int64(9 + i), Drift: 1, Activated: i%5 == 0}}}
+			return authn.Change{Event: ev}, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	live := image(db)
+	var crashed []*site
+	f.set(func(commit func() error) error {
+		crashed = append(crashed, s.copySite(t))
+		err := commit()
+		crashed = append(crashed, s.copySite(t))
+		return err
+	})
+	closeDB(t, db)
+	if len(crashed) < 10 {
+		t.Fatalf("%d commits: the flush was not cut into rounds", len(crashed)/2)
+	}
+	for i, c := range crashed {
+		c.env = Env{Log: s.env.Log, Now: func() time.Time { return time.Now().Add(10 * time.Minute) }}
+		after, err := Open(context.Background(), c.cfg, c.outer, c.env)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := image(after); got != live {
+			t.Fatalf("crash %d of %d:\n%s\nlive:\n%s", i, len(crashed), got, live)
+		}
+		closeDB(t, after)
 	}
 }
