@@ -1,0 +1,2 @@
+// Package life holds the rules of the life of tokens.
+package life
