@@ -196,9 +196,9 @@ var Table = []Row{
 	{Kind: HoldKind, Verb: Register, From: []Stage{None, Pending, Revoked}, To: []Stage{Active}, By: ByPerson | admins | ByLogin,
 		Refused: []Code{NotFound, HardwareOnly, TokenInUse, TokenExpired, TokenGone, NotStarted, Cooling, TooManyTokens, TriesUsed, CodeForm, WrongCode, AlreadyUsed}, IDs: "O2 O7 O9"},
 	{Kind: HoldKind, Verb: Enrol, From: []Stage{None}, To: []Stage{Pending}, By: anybody,
-		Refused: []Code{OnOperator, DeviceLimit, TooManyTokens, ProofNeeded, WrongCode}, IDs: "K2 K4 K11"},
+		Refused: []Code{OnOperator, ProofNeeded, NotAssigned, DeviceLimit, TooManyTokens, Cooling, TriesUsed, CodeForm, WrongCode, AlreadyUsed}, IDs: "K2 K4 K11"},
 	{Kind: HoldKind, Verb: Confirm, From: []Stage{Pending}, To: []Stage{Active}, By: anybody | ByLogin,
-		Refused: []Code{OnOperator, TokenExpired, NotStarted, DeviceLimit, TriesUsed, CodeForm, WrongCode, AlreadyUsed, ClockOff}, IDs: "K3 Y3 O9"},
+		Refused: []Code{OnOperator, TokenExpired, NotStarted, Cooling, DeviceLimit, TriesUsed, CodeForm, WrongCode, AlreadyUsed, ClockOff}, IDs: "K3 Y3 O9"},
 	{Kind: HoldKind, Verb: Defer, From: []Stage{Pending}, To: []Stage{Pending}, By: ByPerson, Refused: []Code{DeferUsed}, IDs: "O8"},
 	{Kind: HoldKind, Verb: Suspend, From: []Stage{Active}, To: []Stage{Suspended}, By: anybody, Refused: []Code{OnOperator, LastMaster}, IDs: "K4 P10"},
 	{Kind: HoldKind, Verb: ReportLost, From: []Stage{Active}, To: []Stage{Suspended}, By: anybody, Refused: []Code{OnOperator, LastMaster}, IDs: "K5 P3"},
@@ -233,7 +233,7 @@ var Table = []Row{
 
 	{Kind: ActivationKind, Verb: Issue, From: []Stage{None}, To: []Stage{Open}, By: anybody | BySystem, Refused: []Code{OnOperator, ProofNeeded}, IDs: "K1 K3 K13"},
 	{Kind: ActivationKind, Verb: Start, From: []Stage{Open, Started}, To: []Stage{Started}, By: ByPerson,
-		Refused: []Code{ProofNeeded, StartsUsed, DeviceLimit, TooManyTokens}, IDs: "K2 K3"},
+		Refused: []Code{ProofNeeded, StartsUsed, Cooling, DeviceLimit, TooManyTokens}, IDs: "K2 K3"},
 	{Kind: ActivationKind, Verb: Confirm, From: []Stage{Started}, To: []Stage{Open, UsedUp}, By: ByPerson,
 		Refused: []Code{StartElse, StartLapsed, OldEntry, WrongCode, AlreadyUsed, ClockOff, DeviceLimit, TriesUsed, CodeForm}, IDs: "K3 K4 Y3"},
 	{Kind: ActivationKind, Verb: Resend, From: []Stage{Open, Started, Lapsed}, To: []Stage{Open}, By: anybody, Refused: []Code{OnOperator, ResendUsed}, IDs: "K3"},
@@ -247,7 +247,7 @@ var Table = []Row{
 	{Kind: RequestKind, Verb: Lapse, From: []Stage{Open}, To: []Stage{Lapsed}, By: BySystem, Refused: []Code{TooEarly}, IDs: "K5"},
 
 	{Kind: UserKind, Verb: GoneVerb, From: []Stage{Present}, To: []Stage{Quarantine}, By: BySystem, Refused: []Code{NoAnswer, UserPresent, Braked, LastMaster}, IDs: "P2"},
-	{Kind: UserKind, Verb: Return, From: []Stage{Quarantine}, To: []Stage{Present}, By: BySystem, Refused: []Code{NoAnswer, Quarantined}, IDs: "P2"},
+	{Kind: UserKind, Verb: Return, From: []Stage{Quarantine, Cleaned}, To: []Stage{Present}, By: BySystem, Refused: []Code{NoAnswer, Quarantined}, IDs: "P2"},
 	{Kind: UserKind, Verb: Clean, From: []Stage{Quarantine}, To: []Stage{Cleaned}, By: BySystem, Refused: []Code{NoAnswer, UserPresent, TooEarly, Braked}, IDs: "P2"},
 
 	{Kind: CooldownKind, Verb: Waive, From: []Stage{Cooldown}, To: []Stage{NothingToDo}, By: ByMaster, Refused: []Code{ReasonNeeded}, IDs: "O4"},
