@@ -292,7 +292,13 @@ func (a Act) RevokeLost(s State, id token.ID, why Why) (Change, *Refusal) {
 	}
 	all := AllHolders(s, id)
 	if len(all) == 0 {
-		_, no := w.row(HoldKind, RevokeLost, None, id.String())
+		from := None
+		for i := range w.Holders {
+			if w.Holders[i].stage(id) == Revoked {
+				from = Revoked
+			}
+		}
+		_, no := w.row(HoldKind, RevokeLost, from, id.String())
 		return Change{}, no
 	}
 	for _, c := range all {

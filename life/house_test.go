@@ -1,7 +1,6 @@
 package life
 
 import (
-	"slices"
 	"testing"
 	"time"
 
@@ -110,6 +109,9 @@ func (h *house) holder(id AccountID) *Holder {
 
 // hold puts a hold where a test wants it; revoked ones were in service until a minute ago.
 func (h *house) hold(who AccountID, id token.ID, s token.Standing) *Hold {
+	if h.token(id) == nil {
+		h.s.Tokens = append(h.s.Tokens, complete(token.Token{ID: id}))
+	}
 	p, t := h.holder(who), h.token(id)
 	hold := Hold{Assignment: token.Assignment{Token: id, Standing: s, Since: h.a.Now.Add(-time.Minute).Unix()}}
 	t.State = token.InUse
@@ -212,5 +214,3 @@ func refused(t testing.TB, what string, no *Refusal, code Code, from time.Time) 
 		t.Errorf("%s: %s from %v, want %s from %v", what, no.Code, no.From, code, from)
 	}
 }
-
-func find1[T any](list []T, f func(T) bool) bool { return slices.ContainsFunc(list, f) }

@@ -63,6 +63,7 @@ func tokenAct(f func(*house, token.ID) (Change, *Refusal)) doer {
 // linkAt makes a link in a stage; a started one shows token fresh to session 1.
 func (h *house) linkAt(from Stage) {
 	if from == None {
+		h.link.Account = taro
 		return
 	}
 	h.link = Activation{ID: 5, Account: taro, Uses: 2, Starts: 5, Begun: 1, Until: h.a.Now.Add(time.Hour).Unix(), Sent: []int64{h.a.Now.Unix()}}
@@ -217,12 +218,11 @@ var doers = map[Kind]map[Verb]doer{
 		Issue: userAct((*house).temporary, temporaryAt, func(h *house) (Change, *Refusal) { return h.a.GiveTemporary(h.s, taro, 0) }),
 		Reset: userAct((*house).temporary, temporaryAt, func(h *house) (Change, *Refusal) {
 			h.holder(taro).Recovery.Hash = [32]byte{7}
+			h.a.Account = taro
 			return h.a.Recover(h.s, [32]byte{7}, [32]byte{8})
 		}),
 		Show: userAct((*house).temporary, temporaryAt, func(h *house) (Change, *Refusal) {
-			if h.a.By != ByPerson {
-				h.a.Account = taro
-			}
+			h.a.Account = taro
 			return h.a.ShowTemporary(h.s, [32]byte{2})
 		}),
 		Use: userAct((*house).temporary, temporaryAt, func(h *house) (Change, *Refusal) { return h.a.UseTemporary(h.s, taro, [32]byte{1}) }),
