@@ -503,7 +503,7 @@ func (w *work) firstCode(t *token.Token, code Typed) *Refusal {
 		}
 	}
 	w.burn(t, m.Step)
-	w.burnAlso(t, code, wide)
+	w.burnAlso(t, code)
 	return nil
 }
 
@@ -513,12 +513,13 @@ func (w *work) burn(t *token.Token, step int64) {
 	w.tokens[t.ID] = true
 }
 
-// burnAlso takes the code on every other token that shows it too, so that no other door takes it again (S16).
-func (w *work) burnAlso(but *token.Token, code Typed, window token.Window) {
+// burnAlso takes the code on every other token that a login would take it of, so that no other door takes it again (S16).
+// Not in the wider windows: a coincidence there would shut a token out until its clock comes by.
+func (w *work) burnAlso(but *token.Token, code Typed) {
 	for i := range w.Tokens {
 		t := &w.Tokens[i]
 		if seed, has := w.Seeds[t.ID]; has && t.ID != but.ID {
-			if m := t.Evaluate(seed, code, w.Now, window); m.Result == token.Fresh {
+			if m := t.Evaluate(seed, code, w.Now, w.Rules.Login); m.Result == token.Fresh {
 				w.burn(t, m.Step)
 			}
 		}
@@ -547,7 +548,7 @@ func (w *work) code(t *token.Token, code Typed) *Refusal {
 	}
 	t.Drift, t.DriftDay = t.DriftAfter(m.Step, w.Now)
 	w.burn(t, m.Step)
-	w.burnAlso(t, code, w.Rules.Login)
+	w.burnAlso(t, code)
 	return nil
 }
 

@@ -40,7 +40,7 @@ func (a Act) Test(s State, id token.ID, code Typed) (Verdict, Change, *Refusal) 
 	case token.Fresh:
 		t.Drift, t.DriftDay = t.DriftAfter(m.Step, a.Now)
 		w.burn(t, m.Step)
-		w.burnAlso(t, code, a.Rules.Login)
+		w.burnAlso(t, code)
 		w.stepToken(Test, t, "works")
 		return Works, w.done(), nil
 	}
@@ -107,7 +107,7 @@ func (a Act) Resync(s State, id token.ID, first, second Typed) (Change, *Refusal
 	}
 	w.burn(t, step)
 	for _, code := range []Typed{first, second} {
-		w.burnAlso(t, code, a.Rules.Login)
+		w.burnAlso(t, code)
 	}
 	w.stepToken(Resync, t, "")
 	for i := range w.Holders {
@@ -288,7 +288,7 @@ func (a Act) SelfUnlock(s State, l Locks, id token.ID, first, second Typed) (Cha
 		return w.attempt(), refuse(WrongCode, label(t))
 	}
 	w.burn(t, step)
-	w.burnAlso(t, second, window)
+	w.burnAlso(t, second)
 	w.step(Step{Kind: HoldKind, Verb: "self-unlock", Account: h.Account, Token: id, From: Active, To: Active})
 	return w.done(), nil
 }
