@@ -64,6 +64,9 @@ func (a Act) Issue(s State, to AccountID, id uint64, link [32]byte, letter bool,
 	if _, no := w.row(ActivationKind, Issue, None, h.Name); no != nil {
 		return Activation{}, Change{}, no
 	}
+	if no := w.here(h); no != nil {
+		return Activation{}, Change{}, no
+	}
 	if a.By == ByPerson && !a.Proven {
 		return Activation{}, Change{}, refuse(ProofNeeded, h.Name)
 	}

@@ -149,6 +149,9 @@ func (a Act) GiveTemporary(s State, to AccountID, until int64) (Change, *Refusal
 	if _, no := w.row(TemporaryKind, Issue, h.Temporary.stage(a.Now), h.Name); no != nil {
 		return Change{}, no
 	}
+	if no := w.here(h); no != nil {
+		return Change{}, no
+	}
 	until, no = a.tempEnd(until, h.Name)
 	if no != nil {
 		return Change{}, no
@@ -178,6 +181,9 @@ func (a Act) Recover(s State, typed, next [32]byte) (Change, *Refusal) {
 	}
 	if !a.Proven {
 		return Change{}, refuse(ProofNeeded, h.Name)
+	}
+	if no := w.here(h); no != nil {
+		return Change{}, no
 	}
 	if h.Recovery.Hash == [32]byte{} {
 		return Change{}, refuse(NoRecovery, h.Name)
@@ -297,6 +303,9 @@ func (a Act) GiveFirstLogin(s State, to AccountID, hash [32]byte, attributes str
 	}
 	from := h.First.stage(a.Now)
 	if _, no := w.row(FirstLoginKind, Issue, from, h.Name); no != nil {
+		return Change{}, no
+	}
+	if no := w.here(h); no != nil {
 		return Change{}, no
 	}
 	if everHeld(h) {

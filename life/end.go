@@ -121,8 +121,8 @@ func (a Act) Resume(s State, who AccountID, id token.ID, code Typed) (Change, *R
 	if t == nil {
 		return Change{}, refuse(NoSuchToken, id.String())
 	}
-	if hold.Why == WhyGone {
-		return Change{}, refuse(Quarantined, h.Name)
+	if no := w.here(h); no != nil {
+		return Change{}, no
 	}
 	if no := w.usable(t); no != nil {
 		return Change{}, no
@@ -423,6 +423,9 @@ func (w *work) undo(c Chosen) *Refusal {
 		return no
 	}
 	if _, no := w.row(HoldKind, Undo, h.stage(c.Token), c.Token.String()); no != nil {
+		return no
+	}
+	if no := w.here(h); no != nil {
 		return no
 	}
 	hold, t := h.Hold(c.Token), w.token(c.Token)

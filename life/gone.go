@@ -23,6 +23,14 @@ func (p Presence) stage() Stage {
 	return Present
 }
 
+// here refuses what would open something to a user who is gone.
+func (w *work) here(h *Holder) *Refusal {
+	if s := h.Presence.stage(); s != Present {
+		return refuse(stands[UserKind][s], h.Name)
+	}
+	return nil
+}
+
 // Answer is the directory's word on one user.
 type Answer uint8
 

@@ -2,6 +2,7 @@ package life
 
 import (
 	"bytes"
+	"math/bits"
 	"slices"
 	"testing"
 	"time"
@@ -262,7 +263,6 @@ func guards() []guard {
 			return nothing(h.a.Resume(h.s, taro, soft, h.wrong(soft)))
 		}, time.Time{}},
 		{HoldKind, Resume, AlreadyUsed, ByPerson, func(h *house) *Refusal { h.hold(taro, soft, token.Suspended); h.used(soft); return h.resume() }, nextStep},
-		{HoldKind, Resume, Quarantined, ByMaster, func(h *house) *Refusal { h.hold(taro, soft, token.Suspended).Why = WhyGone; return h.resume() }, time.Time{}},
 
 		{HoldKind, Revoke, SoftwareOnly, ByPerson, func(h *house) *Refusal { h.hold(taro, hard, token.Active); return h.revoke(taro, hard) }, time.Time{}},
 		{HoldKind, Revoke, OtherExpiry, ByAdmin, func(h *house) *Refusal {
@@ -562,6 +562,19 @@ func guards() []guard {
 		}, time.Time{}},
 		{PINKind, ForceVerb, OnOperator, ByHelpDesk, func(h *house) *Refusal { pinAt(h, Set); return nothing(h.helpDesk().a.ForcePIN(h.s, taro, 0)) }, time.Time{}},
 		{PINKind, Reset, OnOperator, ByHelpDesk, func(h *house) *Refusal { pinAt(h, Set); return nothing(h.helpDesk().a.ResetPIN(h.s, taro)) }, time.Time{}},
+	}
+	for i := range Table {
+		if r := &Table[i]; slices.Contains(r.Refused, Quarantined) && r.Kind != UserKind {
+			by := Everybody[bits.TrailingZeros8(uint8(r.By))]
+			g = append(g, guard{r.Kind, r.Verb, Quarantined, by, func(h *house) *Refusal {
+				h.holder(taro).Presence.Gone = 1
+				if make := makers[r.Kind][r.Verb]; make != nil {
+					return make(h)
+				}
+				_, no := doers[r.Kind][r.Verb](h, r.From[0])
+				return no
+			}, time.Time{}})
+		}
 	}
 	return g
 }

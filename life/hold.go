@@ -30,6 +30,9 @@ func (a Act) Grant(s State, verb Verb, to AccountID, id token.ID, share bool) (C
 	if _, no := w.row(HoldKind, verb, h.stage(id), label(t)); no != nil {
 		return Change{}, no
 	}
+	if no := w.here(h); no != nil {
+		return Change{}, no
+	}
 	if no := w.usable(t); no != nil {
 		return Change{}, no
 	}
@@ -130,6 +133,9 @@ func (w *work) sharing(h *Holder, t *token.Token) bool {
 
 // activate makes the first right code put a token into service and end what it replaces, all in one change.
 func (w *work) activate(verb Verb, h *Holder, t *token.Token, code Typed) (Change, *Refusal) {
+	if no := w.here(h); no != nil {
+		return Change{}, no
+	}
 	if no := w.usable(t); no != nil {
 		return Change{}, no
 	}
@@ -208,6 +214,9 @@ func (w *work) mayEnrol(h *Holder, t *token.Token, replaces []token.ID) *Refusal
 		if h.Hold(old) == nil {
 			return refuse(NotAssigned, old.String())
 		}
+	}
+	if no := w.here(h); no != nil {
+		return no
 	}
 	if no := w.cooling(h, t); no != nil {
 		return no

