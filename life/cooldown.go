@@ -71,6 +71,9 @@ func (c Calendar) Due(at time.Time) time.Time {
 // end is when the span that covers t ends. It may have begun on the day before. Where the wall clock repeats an hour a span
 // begins the first time and ends the second time; where it leaves one out, the moment of the jump stands for all of it.
 func (s Span) end(t time.Time) (time.Time, bool) {
+	if begin, end := t.ZoneBounds(); (begin.IsZero() || t.Sub(begin) > 2*day) && (end.IsZero() || end.Sub(t) > 2*day) {
+		return s.plainEnd(t)
+	}
 	year, month, day := t.Date()
 	for back := 1; back >= -1; back-- { // -1: a jump over midnight may bring tomorrow's beginning into today
 		if first, _ := onWall(year, month, day-back, s.From, t.Location()); t.Before(first) {
@@ -86,6 +89,19 @@ func (s Span) end(t time.Time) (time.Time, bool) {
 		}
 	}
 	return time.Time{}, false
+}
+
+// plainEnd is end on days far from any change of the clocks, where minutes can be counted.
+func (s Span) plainEnd(t time.Time) (time.Time, bool) {
+	since := time.Duration(t.Hour())*time.Hour + time.Duration(t.Minute())*time.Minute + time.Duration(t.Second())*time.Second + time.Duration(t.Nanosecond())
+	from, to := time.Duration(s.From)*time.Minute, time.Duration(s.To)*time.Minute
+	switch {
+	case to >= from && (since < from || since > to), to < from && since < from && since > to:
+		return time.Time{}, false
+	case since > to:
+		to += day
+	}
+	return t.Add(to - since), true
 }
 
 // onWall gives the first and the last instant at which the clocks of a zone show a minute of a day. Where they never do,
