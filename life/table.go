@@ -270,19 +270,21 @@ var Table = []Row{
 // find gives the row for an act from a stage, or says why there is none for this actor: first whether the role may do it
 // at all, so that nobody learns a state by trying what they may not do.
 func find(kind Kind, verb Verb, from Stage, by Who, about string) (*Row, *Refusal) {
-	known, may := false, false
+	if bits.OnesCount8(uint8(by)) != 1 {
+		return nil, refuse(NotAllowed, about)
+	}
+	may := false
 	for i := range Table {
 		r := &Table[i]
 		if r.Kind != kind || r.Verb != verb || r.Clock {
 			continue
 		}
-		known = true
 		may = may || r.By&by != 0
 		if r.By&by != 0 && slices.Contains(r.From, from) {
 			return r, nil
 		}
 	}
-	if !known || !may || bits.OnesCount8(uint8(by)) != 1 {
+	if !may {
 		return nil, refuse(NotAllowed, about)
 	}
 	return nil, refuse(stands[kind][from], about)
