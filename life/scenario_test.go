@@ -1057,3 +1057,32 @@ func TestSentences(t *testing.T) {
 		t.Error(ja)
 	}
 }
+
+// Guards that meet only in odd states.
+func TestOddStates(t *testing.T) {
+	h := newHouse().as(ByAdmin)
+	h.hold(taro, hard, token.Revoked)
+	h.must(t, "retire")(h.a.Retire(h.s, hard))
+	refused(t, "undo of a token that was retired since", nothing(h.a.Undo(h.s, Chosen{taro, hard})), UndoUsed, time.Time{})
+
+	h = newHouse().as(ByAdmin)
+	h.a.Account = taro
+	refused(t, "a recovery code as an operator", nothing(h.a.SetRecovery(h.s, [32]byte{1})), NotAllowed, time.Time{})
+
+	h = newHouse().as(ByPerson)
+	h.linkAt(Started)
+	h.hold(taro, fresh, token.Active)
+	refused(t, "a start whose token works already", h.finish("1", h.shows(fresh, 0)), IsActive, time.Time{})
+
+	h = newHouse().as(ByPerson)
+	h.hold(taro, hard, token.Active)
+	h.a.Reason = ""
+	refused(t, "lost for good, by a person", nothing(h.a.RevokeLost(h.s, hard, WhyLost)), NotAllowed, time.Time{})
+
+	h = newHouse().as(ByMaster)
+	h.hold(taro, soft, token.Active)
+	h.lastOf(taro)
+	h.requestAt(Approved)
+	h.req.Tokens = []token.ID{soft}
+	refused(t, "the last master's by request", nothing(h.a.EndTicked(h.s, h.req)), LastMaster, time.Time{})
+}
