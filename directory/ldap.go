@@ -93,7 +93,8 @@ func (l *LDAP) Lookup(ctx context.Context, name []byte) (*authn.User, error) {
 	}
 	f, mine := l.flights.join(key)
 	if f == nil {
-		return nil, fmt.Errorf("directory %s: %d look-ups are under way already", l.name, maxFlights)
+		l.asking.refused.Add(1)
+		return nil, fmt.Errorf("directory %s: %w: %d look-ups are under way already", l.name, errBusy, maxFlights)
 	}
 	if mine {
 		l.lead(ctx, f, key, now)

@@ -20,8 +20,14 @@ type lines struct {
 	mu      sync.Mutex
 	all     []*line
 	dialing int
-	dialed  chan struct{} // closed when a dial ends; nil: nobody waits for that
+	dialed  *dialed // the next one to end; nil: nobody waits for that
 	closed  bool
+}
+
+// dialed is the end of an attempt to connect; err is set before done is closed.
+type dialed struct {
+	done chan struct{}
+	err  error
 }
 
 // open gives a line that is good for another question, if there is one without connecting.
@@ -78,12 +84,16 @@ func (ls *lines) get(ctx context.Context) (l *line, reused bool, err error) {
 			return l, false, err
 		}
 		if ls.dialed == nil {
-			ls.dialed = make(chan struct{})
+			ls.dialed = &dialed{done: make(chan struct{})}
 		}
 		wait := ls.dialed
 		ls.mu.Unlock()
 		select {
-		case <-wait:
+		case <-wait.done:
+			// Where another one could not connect just now, this one would only stand in line for the same.
+			if wait.err != nil {
+				return nil, false, wait.err
+			}
 		case <-ctx.Done():
 			return nil, false, ctx.Err()
 		}
@@ -97,7 +107,8 @@ func (ls *lines) connect(ctx context.Context) (*line, error) {
 	defer ls.mu.Unlock()
 	ls.dialing--
 	if ls.dialed != nil {
-		close(ls.dialed)
+		ls.dialed.err = err
+		close(ls.dialed.done)
 		ls.dialed = nil
 	}
 	if err != nil {

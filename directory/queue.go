@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,7 +30,9 @@ type queue struct {
 	places  int
 	taken   int
 	waiting []*waiter     // the first one is served next
+	spare   []*waiter     // to be used again
 	pace    time.Duration // smoothed time from one place that came free to the next, while none was free
+	seen    int           // how many times went into pace, up to paceOver
 	last    time.Time     // when one came free, or when the last one was taken
 	good    int           // answers since places last changed
 	halved  time.Time
@@ -41,12 +44,6 @@ type waiter struct {
 	turn  chan struct{} // room for one
 	timer *time.Timer
 }
-
-var waiters = sync.Pool{New: func() any {
-	w := &waiter{turn: make(chan struct{}, 1), timer: time.NewTimer(time.Hour)}
-	w.timer.Stop()
-	return w
-}}
 
 func newQueue(least, most int) *queue {
 	return &queue{least: least, most: most, places: most}
@@ -82,27 +79,49 @@ func (q *queue) enter(ctx context.Context, patience time.Duration) error {
 		patience = min(patience, end.Sub(now))
 	}
 	delay := q.delay(now)
-	if delay > patience || len(q.waiting) >= maxWaiting {
+	// What was measured is never quite so: whoever is let in should be served, so an eighth of the time is kept in hand.
+	if delay > patience-patience/8 || len(q.waiting) >= maxWaiting {
 		n := len(q.waiting)
 		q.mu.Unlock()
 		q.refused.Add(1)
 		return fmt.Errorf("%w: %d wait already, and who comes now would for %v", errBusy, n, delay.Round(time.Millisecond))
 	}
-	w := waiters.Get().(*waiter)
-	w.timer.Reset(patience)
-	q.waiting = append(q.waiting, w)
+	w := q.join(patience)
 	q.mu.Unlock()
-	err := q.wait(ctx, w)
-	w.timer.Stop()
-	waiters.Put(w)
-	return err
+	return q.wait(ctx, w)
 }
+
+// join lines somebody up; the caller holds the lock.
+func (q *queue) join(patience time.Duration) *waiter {
+	var w *waiter
+	if last := len(q.spare) - 1; last >= 0 {
+		w, q.spare = q.spare[last], q.spare[:last]
+		w.timer.Reset(patience)
+	} else {
+		w = &waiter{turn: make(chan struct{}, 1), timer: time.NewTimer(patience)}
+	}
+	q.waiting = append(q.waiting, w)
+	return w
+}
+
+// done lets a waiter be used again; the caller holds the lock.
+func (q *queue) done(w *waiter) {
+	w.timer.Stop()
+	if len(q.spare) < keptWaiters {
+		q.spare = append(q.spare, w)
+	}
+}
+
+const keptWaiters = 64
 
 // wait waits for the turn of w, which belongs to nobody else after it.
 func (q *queue) wait(ctx context.Context, w *waiter) error {
 	err := context.DeadlineExceeded
 	select {
 	case <-w.turn:
+		q.mu.Lock()
+		q.done(w)
+		q.mu.Unlock()
 		return nil
 	case <-w.timer.C:
 	case <-ctx.Done():
@@ -110,11 +129,10 @@ func (q *queue) wait(ctx context.Context, w *waiter) error {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for i, other := range q.waiting {
-		if other == w {
-			q.waiting = append(q.waiting[:i], q.waiting[i+1:]...)
-			return fmt.Errorf("waiting behind %d others: %w", i, err)
-		}
+	defer q.done(w)
+	if at := slices.Index(q.waiting, w); at >= 0 {
+		q.waiting = slices.Delete(q.waiting, at, at+1)
+		return fmt.Errorf("waiting behind %d others: %w", at, err)
 	}
 	<-w.turn // it came at the last moment
 	return nil
@@ -128,7 +146,8 @@ func (q *queue) leave(inTime bool) {
 	if q.taken >= q.places || !inTime {
 		now = time.Now()
 		if !q.last.IsZero() {
-			q.pace += (now.Sub(q.last) - q.pace) / 16
+			q.seen = min(q.seen+1, paceOver)
+			q.pace += (now.Sub(q.last) - q.pace) / time.Duration(q.seen)
 		}
 		q.last = now
 	}
@@ -136,13 +155,14 @@ func (q *queue) leave(inTime bool) {
 	q.taken--
 	for len(q.waiting) > 0 && q.taken < q.places {
 		w := q.waiting[0]
-		copy(q.waiting, q.waiting[1:])
-		q.waiting[len(q.waiting)-1] = nil
-		q.waiting = q.waiting[:len(q.waiting)-1]
+		q.waiting = slices.Delete(q.waiting, 0, 1)
 		q.taken++
 		w.turn <- struct{}{}
 	}
 }
+
+// paceOver is over about how many times pace is smoothed.
+const paceOver = 16
 
 // halveOnce is how long after places were halved they are not halved again: those who were under way then run out of time
 // together.
