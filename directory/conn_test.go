@@ -112,7 +112,9 @@ func TestConnectionDiesUnderTheSearch(t *testing.T) {
 		}
 		c.done(id)
 	}
-	l := openLDAP(t, f.config())
+	config := patient(f)
+	config.GroupWalk = walkMember
+	l := openLDAP(t, config)
 	for i := range 4 {
 		lookup(t, l, fmt.Sprintf("user%d", i))
 	}
