@@ -149,7 +149,7 @@ func questionOf(octets []byte) (id int, ok bool) {
 }
 
 // readResult gives the error that an LDAPResult stands for (RFC 4511 section 4.1.9); nil for success. Codes of more than
-// two octets, negative ones, and those that the LDAP library keeps for its own failures are no codes.
+// two octets and negative ones are no codes; those that the LDAP library keeps for its own failures count as such.
 func readResult(body []byte) error {
 	field, rest, err := expect(body, tagEnumerated)
 	if err != nil {
@@ -170,7 +170,7 @@ func readResult(body []byte) error {
 	switch {
 	case code == 0:
 		return nil
-	case code < 0 || code > 1<<16-1 || code >= ldap.ErrorNetwork && code <= ldap.ErrorMalformedPacket:
+	case code < 0 || code > 1<<16-1:
 		return fmt.Errorf("%w: result code %d", errBER, code)
 	}
 	result := &ldap.Error{ResultCode: uint16(code), MatchedDN: string(matched), Err: errors.New(string(text))}

@@ -119,3 +119,33 @@ func TestOverload(t *testing.T) {
 		t.Errorf("%d of 20 logins one by one failed afterwards", n)
 	}
 }
+
+// TestNoSearchForABindThatWouldWait: while binds wait for longer than half of the timeout, nobody new is looked up; who is
+// known already is not held up by it.
+func TestNoSearchForABindThatWouldWait(t *testing.T) {
+	f := newFake(t, "ldap")
+	l := openLDAP(t, patient(f))
+	known := lookup(t, l, "alice")
+	for l.binding.tryEnter() {
+	}
+	l.binding.mu.Lock()
+	l.binding.last = time.Now().Add(-l.dialer.Timeout)
+	l.binding.mu.Unlock()
+	before := f.searches.Load()
+	if _, err := l.Lookup(t.Context(), []byte("bob")); !errors.Is(err, errBusy) {
+		t.Errorf("%v", err)
+	}
+	if n := f.searches.Load() - before; n != 0 {
+		t.Errorf("%d searches", n)
+	}
+	if u := lookup(t, l, "alice"); u != known {
+		t.Errorf("%+v", u)
+	}
+	if _, err := l.Authenticate(t.Context(), known, secret("right")); !errors.Is(err, errBusy) || !errors.Is(err, authn.ErrNotSent) {
+		t.Errorf("a bind without a place: %v", err)
+	}
+	l.binding.leave(true)
+	if u := lookup(t, l, "bob"); u.Name != "bob" {
+		t.Errorf("%+v", u)
+	}
+}
