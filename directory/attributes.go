@@ -71,6 +71,9 @@ func attributes(names []mapped, e *ldap.Entry) map[string][]string {
 			values = append(values, e.GetEqualFoldAttributeValues(from)...)
 		}
 		if values = plainTexts(values); len(values) > 0 {
+			for i := range values {
+				values[i] = strings.Clone(values[i]) // the rest of the answer is not to be kept with it
+			}
 			found[n.name] = values
 		}
 	}

@@ -80,12 +80,13 @@ type LDAPConfig struct {
 	// connect_timeout and twice this time, a bind after connect_timeout and this time, waiting for a connection included.
 	// Default: 1s.
 	Timeout time.Duration `yaml:"timeout"`
-	// SearchConnections is how many searches run at once, 1 to 256. Default: 8.
+	// SearchConnections is up to how many connections searches use, 1 to 256; up to 16 run on one at once, fewer where the
+	// directory does not keep up. Default: 8.
 	SearchConnections int `yaml:"search_connections"`
 	// BindConnections is how many passwords are asked at once, 1 to 256. Default: 16.
 	BindConnections int `yaml:"bind_connections"`
-	// MaxAnswer is how many octets the answer to one search may have, 16384 to 16777216; a longer one is an error. Decoding an
-	// answer made to do harm takes up to a hundred times as much memory. Default: 1048576.
+	// MaxAnswer is how many octets the answer to one search may have, 16384 to 16777216; a longer one is an error. Reading an
+	// answer made to do harm takes up to twenty times as much memory. Default: 1048576.
 	MaxAnswer int `yaml:"max_answer"`
 
 	// FailureLimit is how many wrong passwords within 30 minutes the directory takes before it locks a user; Sekisho stays
@@ -160,6 +161,9 @@ type settled struct {
 	nameAttrs []string // the attributes that UserFilter compares with the typed name
 	mapped    []mapped
 	asked     []string // the attributes that a look-up asks for
+
+	userFilter filter // UserFilter
+	selection  []byte // asked
 }
 
 // active tells Active Directory's ways of grouping.
@@ -213,6 +217,8 @@ func (c LDAPConfig) settle() (settled, Faults) {
 
 	if s.nameAttrs, err = filterAttributes(c.UserFilter); err != nil {
 		faults.add("user_filter", err.Error(), "write it like (uid=%s) or (&(objectClass=person)(mail=%s))")
+	} else if s.userFilter, err = compileFilter(userFilter(c.UserFilter, namePlace)); err != nil {
+		faults.add("user_filter", err.Error(), "write it like (uid=%s)")
 	}
 	for _, a := range []struct{ key, name string }{{"name_attribute", c.NameAttribute}, {"id_attribute", c.IDAttribute},
 		{"group_attribute", c.GroupAttribute}, {"member_attribute", c.MemberAttribute}} {
@@ -232,6 +238,7 @@ func (c LDAPConfig) settle() (settled, Faults) {
 	}
 	s.mapped = attributeMap(&faults, "attributes", c.Attributes)
 	s.asked = s.userAttributes()
+	s.selection = attributeSelection(s.asked)
 
 	inRange(&faults, "group_depth", c.GroupDepth, 1, 50)
 	inRange(&faults, "connect_timeout", c.ConnectTimeout, 10*time.Millisecond, 10*time.Second)

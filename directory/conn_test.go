@@ -112,7 +112,9 @@ func TestConnectionDiesUnderTheSearch(t *testing.T) {
 		}
 		c.done(id)
 	}
-	l := openLDAP(t, f.config())
+	config := patient(f)
+	config.GroupWalk = walkMember
+	l := openLDAP(t, config)
 	for i := range 4 {
 		lookup(t, l, fmt.Sprintf("user%d", i))
 	}
@@ -277,7 +279,7 @@ func TestDeadConnectionIsNotUsedForABind(t *testing.T) {
 	bind()
 	idle := l.binds.idle[0]
 	f.hangUp()
-	for deadline := time.Now().Add(slack); !idle.dead() && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(slack); idle.alive() && time.Now().Before(deadline); {
 		time.Sleep(time.Millisecond)
 	}
 	bind()
@@ -298,9 +300,8 @@ func TestDeadConnectionIsNotUsedForABind(t *testing.T) {
 func TestWaitingForAConnectionHasADeadline(t *testing.T) {
 	f := newFake(t, "ldap")
 	l := openLDAP(t, f.config())
-	for _, p := range []*pool{l.searches, l.binds} {
-		for range cap(p.slots) {
-			p.slots <- struct{}{}
+	for _, q := range []*queue{l.asking, l.binding} {
+		for q.tryEnter() {
 		}
 	}
 	began := time.Now()
@@ -314,7 +315,9 @@ func TestWaitingForAConnectionHasADeadline(t *testing.T) {
 	if took := time.Since(began); took > l.lookupTime()+l.bindTime()+slack {
 		t.Errorf("waited %v", took)
 	}
-	l.flying.Store(maxFlights)
+	for i := range maxFlights {
+		l.flights.join(fmt.Sprint(i))
+	}
 	_, err = l.Lookup(t.Context(), []byte("bob"))
 	mustBeOutage(t, "one look-up too many", err)
 	if err != nil && !strings.Contains(err.Error(), "under way") {

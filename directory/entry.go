@@ -54,7 +54,7 @@ func (l *LDAP) user(e *ldap.Entry, name string, now time.Time) (*authn.User, err
 	if err != nil {
 		return nil, err
 	}
-	return &authn.User{Directory: l.name, ID: id, Name: canonical, DN: e.DN, Barred: reason, Attributes: attributes(l.dialer.mapped, e)}, nil
+	return &authn.User{Directory: l.name, ID: strings.Clone(id), Name: strings.Clone(canonical), DN: e.DN, Barred: reason, Attributes: attributes(l.dialer.mapped, e)}, nil
 }
 
 // carries reports whether one of the attributes that the filter compared holds the name that was asked for.
@@ -94,8 +94,11 @@ func (l *LDAP) id(e *ldap.Entry) (string, error) {
 func (l *LDAP) canonicalName(e *ldap.Entry) string {
 	values := e.GetEqualFoldAttributeValues(l.dialer.NameAttribute)
 	values = slices.DeleteFunc(slices.Clone(values), func(v string) bool { return !utf8.ValidString(v) || foldText(v) == "" })
-	if len(values) == 0 {
+	switch len(values) {
+	case 0:
 		return ""
+	case 1:
+		return values[0]
 	}
 	if dn, err := ldap.ParseDN(e.DN); err == nil && len(dn.RDNs) > 0 {
 		for _, a := range dn.RDNs[0].Attributes {

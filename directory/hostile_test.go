@@ -281,22 +281,21 @@ func FuzzAnswer(f *testing.F) {
 	f.Add([]byte{0x30, 0x80, 2, 1, 1, 0x65, 0x80, 0, 0, 0, 0})
 	f.Add([]byte{0x30, 3, 2, 1, 1})
 	f.Fuzz(func(t *testing.T, answer []byte) {
-		for _, ask := range []func(*conn) error{
-			func(c *conn) error {
-				_, err := c.Search(&ldap.SearchRequest{Filter: "(uid=alice)"})
+		search := query{filter: anything, attributes: attributeSelection(nil)}
+		for _, ask := range []func(context.Context, *conn) error{
+			func(ctx context.Context, c *conn) error {
+				_, err := newLine(c, 1<<16, slack).ask(ctx, time.Now().Add(slack), &search)
 				return err
 			},
-			func(c *conn) error {
-				res, err := c.SimpleBind(&ldap.SimpleBindRequest{Username: "uid=alice", Password: "x"})
-				_, err = bindAnswer(res, err)
+			func(ctx context.Context, c *conn) error {
+				controls, err := c.bind(ctx, time.Now().Add(slack), "uid=alice", []byte("x"), true)
+				said, _ := policyReason(controls)
+				_, err = bindAnswer(said, err)
 				return err
 			},
 		} {
 			near, far := net.Pipe()
-			c := &conn{wire: &wire{Conn: near}, limit: 1 << 16}
-			c.wire.left.Store(c.limit)
-			c.Conn = ldap.NewConn(c.wire, false)
-			c.Start()
+			c := &conn{Conn: near, raw: near}
 			var peer sync.WaitGroup
 			peer.Go(func() {
 				_, _ = far.Read(make([]byte, 4096))
@@ -304,7 +303,7 @@ func FuzzAnswer(f *testing.F) {
 				_ = far.Close()
 			})
 			ctx, cancel := context.WithTimeout(t.Context(), slack)
-			_ = c.within(ctx, func() error { return ask(c) })
+			_ = ask(ctx, c)
 			if ctx.Err() != nil {
 				t.Errorf("the exchange hung on %x", answer)
 			}

@@ -7,34 +7,29 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
-	ber "github.com/go-asn1-ber/asn1-ber"
 	"github.com/go-ldap/ldap/v3"
-	"golang.org/x/sync/singleflight"
 
 	"sekisho/authn"
 )
 
-// maxFlights bounds the look-ups that are under way or wait for a connection.
-const maxFlights = 1024
-
 // LDAP is a directory behind LDAP. Look-ups and binds use connections of their own, so that a slow bind holds up no look-up
 // and no search ever runs with a user's rights.
 type LDAP struct {
-	name     string
-	dialer   dialer
-	searches *pool
-	binds    *pool
-	cache    cache
-	flights  singleflight.Group
-	flying   atomic.Int32
-	times    bindTimes
-	limit    atomic.Pointer[authn.Lockout] // what FailureLimit tells
-	base     context.Context
-	stop     context.CancelFunc
+	name    string
+	dialer  dialer
+	lines   lines  // for searches
+	asking  *queue // for a place among the searches
+	binds   pool
+	binding *queue // for a connection to bind on
+	cache   cache
+	flights flights
+	times   bindTimes
+	limit   atomic.Pointer[authn.Lockout] // what FailureLimit tells
+	base    context.Context
+	stop    context.CancelFunc
 }
 
 var _ authn.Directory = (*LDAP)(nil)
@@ -49,8 +44,12 @@ func OpenLDAP(name string, c LDAPConfig) (*LDAP, error) {
 	l := &LDAP{name: name, dialer: dialer{settled: s}}
 	l.base, l.stop = context.WithCancel(context.Background())
 	l.dialer.breaker = breaker{servers: make([]breakerServer, len(s.servers)), probe: l.dialer.probeServer, base: l.base}
-	l.searches = newPool(s.SearchConnections, l.dialer.dialService)
-	l.binds = newPool(s.BindConnections, l.dialer.dialBind)
+	l.lines = lines{dial: l.dialer.dialService, size: s.SearchConnections, start: func(c *conn) *line {
+		return newLine(c, s.MaxAnswer, s.Timeout)
+	}}
+	l.asking = newQueue(s.SearchConnections, lineDepth*s.SearchConnections)
+	l.binds = pool{dial: l.dialer.dial}
+	l.binding = newQueue(s.BindConnections, s.BindConnections)
 	l.limit.Store(&authn.Lockout{Wrong: max(0, c.FailureLimit), Window: c.FailureWindow})
 	if c.FailureLimit == 0 {
 		l.limit.Store(&authn.Lockout{Wrong: assumedFailureLimit})
@@ -62,7 +61,7 @@ func OpenLDAP(name string, c LDAPConfig) (*LDAP, error) {
 // Close ends look-ups under way and closes every connection.
 func (l *LDAP) Close() {
 	l.stop()
-	l.searches.close()
+	l.lines.close()
 	l.binds.close()
 }
 
@@ -88,36 +87,86 @@ func (l *LDAP) Lookup(ctx context.Context, name []byte) (*authn.User, error) {
 	if err != nil {
 		return nil, err
 	}
-	if e, ok := l.cache.get(key, time.Now()); ok {
+	now := time.Now()
+	if e, ok := l.cache.get(key, now); ok {
 		return e.user, e.err
 	}
-	// The look-up belongs to everybody who waits for it, so it does not end with the context of the first.
-	answer := l.flights.DoChan(key, func() (any, error) { return l.fly(key) })
+	f, mine := l.flights.join(key)
+	if f == nil {
+		l.asking.refused.Add(1)
+		return nil, fmt.Errorf("directory %s: %w: %d look-ups are under way already", l.name, errBusy, maxFlights)
+	}
+	if mine {
+		l.lead(ctx, f, key, now)
+	}
 	select {
-	case r := <-answer:
-		u, _ := r.Val.(*authn.User)
-		return u, r.Err
+	case <-f.done:
+		return f.user, f.err
 	case <-ctx.Done():
 		return nil, fmt.Errorf("waiting for directory %s: %w", l.name, ctx.Err())
 	}
 }
 
-// fly is one look-up. It turns a panic into an error, because singleflight would end the program. Its value is not quoted:
-// it can hold the name, and people type passwords there.
-func (l *LDAP) fly(name string) (u *authn.User, err error) {
+// lead begins a look-up. It belongs to everybody who waits for it, so it does not end with the context of the first; as
+// long as that one waits anyhow, it is the one who works on it.
+func (l *LDAP) lead(ctx context.Context, f *flight, name string, asked time.Time) {
+	// A search is of no use to somebody who then finds no place for the bind; it would only make the binds slower.
+	if wait := l.binding.busyFor(); wait > l.dialer.Timeout/2 {
+		l.binding.refused.Add(1)
+		l.land(f, name, asked, nil, fmt.Errorf("%w: a bind would have to wait for %v", errBusy, wait.Round(time.Millisecond)))
+		return
+	}
+	first, sent := l.askAtOnce(name, asked)
+	if !sent {
+		go l.fly(f, name, asked, nil)
+		return
+	}
+	if l.dialer.GroupWalk != walkDirect || l.dialer.active() || !first.wait(ctx) || first.q.err != nil {
+		go l.fly(f, name, asked, &first)
+		return
+	}
+	l.work(l.base, f, name, asked, &first)
+}
+
+// askAtOnce sends the search for a user if that can be done without waiting and connecting.
+func (l *LDAP) askAtOnce(name string, now time.Time) (p pending, sent bool) {
+	if !l.asking.tryEnter() {
+		return p, false
+	}
+	if line := l.lines.open(now); line != nil {
+		q := l.userQuery(name)
+		p, err := line.send(now.Add(l.dialer.Timeout), &q)
+		if err == nil {
+			return p, true
+		}
+	}
+	l.asking.leave(true)
+	return p, false
+}
+
+// fly is a look-up on a goroutine of its own.
+func (l *LDAP) fly(f *flight, name string, asked time.Time, first *pending) {
+	ctx, cancel := context.WithDeadline(l.base, asked.Add(l.lookupTime()))
+	defer cancel()
+	l.work(ctx, f, name, asked, first)
+}
+
+// work is one look-up, whose first question may be under way already. It turns a panic into an error, because that would
+// end the program. Its value is not quoted: it can hold the name, and people type passwords there.
+func (l *LDAP) work(ctx context.Context, f *flight, name string, asked time.Time, first *pending) {
+	var u *authn.User
+	var err error
 	defer func() {
 		if p := recover(); p != nil {
-			u, err = nil, fmt.Errorf("looking up in directory %s: panic of a %T", l.name, p)
+			u, err = nil, fmt.Errorf("panic of a %T", p)
 		}
+		l.land(f, name, asked, u, err)
 	}()
-	defer l.flying.Add(-1)
-	if l.flying.Add(1) > maxFlights {
-		return nil, fmt.Errorf("directory %s: %d look-ups are under way already", l.name, maxFlights)
-	}
-	ctx, cancel := context.WithTimeout(l.base, l.lookupTime())
-	defer cancel()
-	asked := time.Now() // what was found is as old as the question
-	u, err = l.find(ctx, name, asked)
+	u, err = l.find(ctx, name, asked, first)
+}
+
+// land ends a look-up. What was found is as old as the question.
+func (l *LDAP) land(f *flight, name string, asked time.Time, u *authn.User, err error) {
 	switch {
 	case err == nil:
 		l.cache.put(name, cached{user: u, until: asked.Add(l.dialer.Cache)}, asked)
@@ -126,12 +175,12 @@ func (l *LDAP) fly(name string) (u *authn.User, err error) {
 	default:
 		err = fmt.Errorf("looking up in directory %s: %w", l.name, err)
 	}
-	return u, err
+	l.flights.land(name, f, u, err)
 }
 
-// find searches the user and walks their groups.
-func (l *LDAP) find(ctx context.Context, name string, now time.Time) (*authn.User, error) {
-	e, err := l.entry(ctx, name)
+// find searches the user and walks their groups. first is the search for the user where that is under way.
+func (l *LDAP) find(ctx context.Context, name string, now time.Time, first *pending) (*authn.User, error) {
+	e, err := l.entry(ctx, name, first)
 	if err != nil {
 		return nil, err
 	}
@@ -143,20 +192,39 @@ func (l *LDAP) find(ctx context.Context, name string, now time.Time) (*authn.Use
 	if err != nil {
 		return nil, fmt.Errorf("walking the groups: %w", err)
 	}
-	u.Groups = slices.Sorted(maps.Keys(groups))
+	if len(groups) > 0 {
+		u.Groups = slices.Sorted(maps.Keys(groups))
+	}
 	return u, nil
 }
 
-// entry searches the one entry of a name. References to other servers (RFC 4511 section 4.5.3), which Active Directory adds
-// to every search from the top of a domain, are passed over: what lies there is not below base_dn for Sekisho.
-func (l *LDAP) entry(ctx context.Context, name string) (*ldap.Entry, error) {
-	res, err := l.search(ctx, &ldap.SearchRequest{
-		BaseDN:     l.dialer.BaseDN,
-		Scope:      ldap.ScopeWholeSubtree,
-		SizeLimit:  2, // the second one tells that the name is ambiguous
-		Filter:     userFilter(l.dialer.UserFilter, name),
-		Attributes: l.dialer.asked,
-	})
+// userQuery is the search for the entry of a name.
+func (l *LDAP) userQuery(name string) query {
+	return query{
+		base:       l.dialer.BaseDN,
+		scope:      ldap.ScopeWholeSubtree,
+		sizeLimit:  2, // the second one tells that the name is ambiguous
+		seconds:    l.dialer.seconds(),
+		filter:     l.dialer.userFilter,
+		name:       name,
+		attributes: l.dialer.selection,
+	}
+}
+
+// entry searches the one entry of a name; first is that search where it is under way. References to other servers (RFC 4511
+// section 4.5.3), which Active Directory adds to every search from the top of a domain, are passed over: what lies there is
+// not below base_dn for Sekisho.
+func (l *LDAP) entry(ctx context.Context, name string, first *pending) (*ldap.Entry, error) {
+	var res *ldap.SearchResult
+	var err error
+	again := true
+	if first != nil {
+		again, res, err = l.collect(ctx, first, true)
+	}
+	if again {
+		q := l.userQuery(name)
+		res, err = l.searchBy(ctx, &q)
+	}
 	if err != nil && (!isFull(err) || len(res.Entries) < 2) {
 		return nil, err
 	}
@@ -169,25 +237,48 @@ func (l *LDAP) entry(ctx context.Context, name string) (*ldap.Entry, error) {
 	return nil, authn.ErrAmbiguousUser
 }
 
-// search runs one search as the service account. A connection that the server closed while it was idle is replaced once.
-// Alongside an error there may be the entries that came before it.
-func (l *LDAP) search(ctx context.Context, req *ldap.SearchRequest) (res *ldap.SearchResult, err error) {
-	err = l.asService(ctx, func(c *conn) (err error) {
-		res, err = l.ask(ctx, c, req)
+// seconds is the time limit that searches name to the server.
+func (s *settled) seconds() int { return int((s.Timeout + time.Second - 1) / time.Second) }
+
+// search runs one search as the service account. Alongside an error there may be the entries that came before it.
+func (l *LDAP) search(ctx context.Context, req *ldap.SearchRequest) (*ldap.SearchResult, error) {
+	q, err := l.queryOf(req)
+	if err != nil {
+		return nil, err
+	}
+	return l.searchBy(ctx, &q)
+}
+
+// queryOf makes a request ready to be written; its controls are left to the caller.
+func (l *LDAP) queryOf(req *ldap.SearchRequest) (query, error) {
+	f, err := compileFilter(req.Filter)
+	return query{base: req.BaseDN, scope: req.Scope, sizeLimit: req.SizeLimit, seconds: l.dialer.seconds(), filter: f,
+		attributes: attributeSelection(req.Attributes)}, err
+}
+
+func (l *LDAP) searchBy(ctx context.Context, q *query) (res *ldap.SearchResult, err error) {
+	err = l.asService(ctx, func(on *line) (err error) {
+		res, err = on.ask(ctx, time.Now().Add(l.dialer.Timeout), q)
 		return err
 	})
+	if res == nil {
+		res = &ldap.SearchResult{}
+	}
 	return res, err
 }
 
 // searchAll runs one search with any number of answers, page by page (RFC 2696): servers cut an answer at 500 or 1,000
 // entries. One that does not know pages gives all at once.
 func (l *LDAP) searchAll(ctx context.Context, req *ldap.SearchRequest) (all []*ldap.Entry, err error) {
-	err = l.asService(ctx, func(c *conn) error {
+	q, err := l.queryOf(req)
+	if err != nil {
+		return nil, err
+	}
+	err = l.asService(ctx, func(on *line) error {
 		all = nil
-		paging := ldap.NewControlPaging(pageSize)
-		req.Controls = []ldap.Control{paging}
+		q.controls = pagingControl(pageSize, nil)
 		for {
-			res, err := l.ask(ctx, c, req)
+			res, err := on.ask(ctx, time.Now().Add(l.dialer.Timeout), &q)
 			if err != nil {
 				return err
 			}
@@ -196,7 +287,7 @@ func (l *LDAP) searchAll(ctx context.Context, req *ldap.SearchRequest) (all []*l
 			if next == nil || len(next.Cookie) == 0 || len(all) > maxGroups {
 				return nil
 			}
-			paging.SetCookie(next.Cookie)
+			q.controls = pagingControl(pageSize, next.Cookie)
 		}
 	})
 	if isFull(err) {
@@ -208,49 +299,62 @@ func (l *LDAP) searchAll(ctx context.Context, req *ldap.SearchRequest) (all []*l
 	return all, err
 }
 
-// ask is one exchange of a search.
-func (l *LDAP) ask(ctx context.Context, c *conn, req *ldap.SearchRequest) (res *ldap.SearchResult, err error) {
-	req.TimeLimit = int((l.dialer.Timeout + time.Second - 1) / time.Second)
-	ctx, cancel := context.WithTimeout(ctx, l.dialer.Timeout)
-	defer cancel()
-	err = c.within(ctx, func() (err error) {
-		res, err = c.Search(req)
+// asService does something on a connection of the service account, twice where the first one had died since it was used.
+func (l *LDAP) asService(ctx context.Context, do func(*line) error) error {
+	if err := l.asking.enter(ctx, l.dialer.Timeout/2); err != nil {
 		return err
-	})
-	return res, err
-}
-
-// asService does something on a connection of the service account, twice where the first one had died in the pool.
-func (l *LDAP) asService(ctx context.Context, do func(*conn) error) error {
-	again, err := l.asServiceOnce(ctx, do, false)
-	if again && ctx.Err() == nil {
-		_, err = l.asServiceOnce(ctx, do, true)
 	}
+	began := time.Now()
+	again, err := l.asServiceOnce(ctx, do)
+	if again && ctx.Err() == nil {
+		l.lines.distrust(began)
+		_, err = l.asServiceOnce(ctx, do)
+	}
+	l.asking.leave(!errors.Is(err, context.DeadlineExceeded))
 	return err
 }
 
-func (l *LDAP) asServiceOnce(ctx context.Context, do func(*conn) error, fresh bool) (again bool, err error) {
-	c, reused, err := l.searches.get(ctx, fresh)
+func (l *LDAP) asServiceOnce(ctx context.Context, do func(*line) error) (again bool, err error) {
+	on, reused, err := l.lines.get(ctx)
 	if err != nil {
 		return false, err
 	}
-	whole := false
-	defer func() { l.searches.put(c, whole) }()
-	err = do(c)
-	whole = err == nil || isFull(err)
-	return l.judge(ctx, c, reused, err), err
+	err = do(on)
+	return l.judgeLine(ctx, on, reused, err), err
 }
 
-// judge tells the breaker how an exchange went. It reports a connection that had died in the pool, which says nothing
+// collect takes the answer to a question that [LDAP.askAtOnce] sent.
+func (l *LDAP) collect(ctx context.Context, p *pending, reused bool) (again bool, res *ldap.SearchResult, err error) {
+	on := p.line
+	res, err = p.result(ctx)
+	l.asking.leave(!errors.Is(err, context.DeadlineExceeded))
+	if again = l.judgeLine(ctx, on, reused, err) && ctx.Err() == nil; again {
+		l.lines.distrust(on.born)
+	}
+	return again, res, err
+}
+
+// judgeLine retires a line after an error and tells whether the search is worth another try.
+func (l *LDAP) judgeLine(ctx context.Context, on *line, reused bool, err error) (again bool) {
+	if err != nil && !isFull(err) {
+		on.retire()
+	}
+	if errors.Is(err, errLineRetired) || errors.Is(err, errNeighbour) {
+		return true
+	}
+	return l.judge(ctx, on.c.server, reused && !errors.Is(err, context.DeadlineExceeded), err)
+}
+
+// judge tells the breaker how an exchange went. It reports a connection that had died since it was used, which says nothing
 // about the server; one that hung does, and another try would hang as long.
-func (l *LDAP) judge(ctx context.Context, c *conn, reused bool, err error) (died bool) {
+func (l *LDAP) judge(ctx context.Context, server int, reused bool, err error) (died bool) {
 	switch {
 	case !isOutage(err):
-		l.dialer.breaker.answered(c.server)
-	case reused && !c.cut && isNetwork(err):
+		l.dialer.breaker.answered(server)
+	case reused && isNetwork(err):
 		return true
 	case ctx.Err() == nil:
-		l.dialer.breaker.failed(c.server, err)
+		l.dialer.breaker.failed(server, err)
 	}
 	return false
 }
@@ -269,25 +373,6 @@ func isOutage(err error) bool {
 	return isNetwork(err) && !errors.Is(err, errAnswerTooLong) || ldap.IsErrorAnyOf(err, ldap.LDAPResultBusy, ldap.LDAPResultUnavailable)
 }
 
-// referral names, for an error, the servers to which an answer refers (RFC 4511 section 4.1.10). They are not followed: a
-// referral names a server that nobody configured, and the service account's password would go there.
-func referral(err error) string {
-	var result *ldap.Error
-	if !errors.As(err, &result) || result.ResultCode != ldap.LDAPResultReferral || result.Packet == nil || len(result.Packet.Children) < 2 {
-		return ""
-	}
-	var to []string
-	for _, field := range result.Packet.Children[1].Children {
-		if field.ClassType != ber.ClassContext || field.Tag != 3 {
-			continue
-		}
-		for _, uri := range field.Children {
-			to = append(to, fmt.Sprintf("%.200q", uri.Data.String()))
-		}
-	}
-	return " to " + strings.Join(to, ", ") + "; referrals are not followed: name that server in urls, or another base_dn"
-}
-
 // isFull tells an answer that ended at the size limit.
 func isFull(err error) bool { return ldap.IsErrorWithCode(err, ldap.LDAPResultSizeLimitExceeded) }
 
@@ -302,15 +387,14 @@ func (l *LDAP) Authenticate(ctx context.Context, u *authn.User, password authn.S
 		return authn.BindResult{}, fmt.Errorf("directory %s: the user is not one of its own", l.name)
 	}
 	began := time.Now()
-	bound, cancel := context.WithTimeout(ctx, l.bindTime())
-	defer cancel()
-	result, err := l.bind(bound, u.DN, password)
+	until := began.Add(l.bindTime())
+	result, err := l.bind(ctx, until, u.DN, password)
 	now := time.Now()
 	took := now.Sub(began)
 	switch {
 	case err == nil:
 		l.times.add(now, took)
-	case bound.Err() != nil || errors.Is(err, context.DeadlineExceeded):
+	case ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded):
 		l.times.add(now, max(took, l.bindTime())) // how long it would have hung nobody knows
 	}
 	if err != nil {
@@ -324,28 +408,33 @@ func hopeless(password []byte) bool {
 	return len(bytes.TrimSpace(password)) == 0 || bytes.IndexByte(password, 0) >= 0
 }
 
-func (l *LDAP) bind(ctx context.Context, dn string, password authn.Secret) (authn.BindResult, error) {
-	c, reused, err := l.binds.get(ctx, false)
+func (l *LDAP) bind(ctx context.Context, until time.Time, dn string, password authn.Secret) (authn.BindResult, error) {
+	if err := l.binding.enter(ctx, min(l.dialer.Timeout, time.Until(until))); err != nil {
+		return authn.BindResult{}, fmt.Errorf("%w: %w", authn.ErrNotSent, err)
+	}
+	inTime := true
+	defer func() { l.binding.leave(inTime) }()
+	c, reused, err := l.binds.get(ctx, until)
 	if err != nil {
+		inTime = !errors.Is(err, context.DeadlineExceeded)
 		return authn.BindResult{}, fmt.Errorf("%w: %w", authn.ErrNotSent, err)
 	}
 	whole := false
 	defer func() { l.binds.put(c, whole) }()
-	exchange, cancel := context.WithTimeout(ctx, l.dialer.Timeout)
-	defer cancel()
-	var res *ldap.SimpleBindResult
-	err = c.within(exchange, func() (err error) {
-		res, err = c.SimpleBind(&ldap.SimpleBindRequest{
-			Username: dn,
-			Password: string(password.Reveal()),
-			Controls: []ldap.Control{ldap.NewControlBeheraPasswordPolicy()},
-		})
-		return err
-	})
-	answer, err := bindAnswer(res, err)
+	end := time.Now().Add(l.dialer.Timeout)
+	if until.Before(end) {
+		end = until
+	}
+	controls, err := c.bind(ctx, end, dn, password.Reveal(), true)
+	said, broken := policyReason(controls)
+	if broken != nil && err == nil {
+		err = fmt.Errorf("asking %s: %w", c.url, broken)
+	}
+	answer, err := bindAnswer(said, err)
 	// A wrong password is a whole answer too: the connection is anonymous after it and good for the next bind.
 	whole = err == nil
-	l.judge(ctx, c, reused, err)
+	inTime = !c.cut
+	l.judge(ctx, c.server, reused && !c.cut, err)
 	return answer, err
 }
 

@@ -63,7 +63,7 @@ func (l *LDAP) reportServer(ctx context.Context, number int) (r ServerReport) {
 		return r
 	}
 	defer c.drop()
-	if state, ok := c.TLSConnectionState(); ok {
+	if state, ok := c.tlsState(); ok {
 		r.TLS, r.Chain = tls.VersionName(state.Version), state.PeerCertificates
 	}
 	r.Stage = StageSignIn
@@ -71,11 +71,19 @@ func (l *LDAP) reportServer(ctx context.Context, number int) (r ServerReport) {
 		return r
 	}
 	r.SignedIn, r.Stage = d.BindDN, StageSearch
-	if _, r.Err = l.ask(ctx, c, baseOf(d.BaseDN, "1.1")); r.Err != nil {
+	on := newLine(c, d.MaxAnswer, d.Timeout)
+	ask := func(req *ldap.SearchRequest) (*ldap.SearchResult, error) {
+		q, err := l.queryOf(req)
+		if err != nil {
+			return nil, err
+		}
+		return on.ask(ctx, time.Now().Add(d.Timeout), &q)
+	}
+	if _, r.Err = ask(baseOf(d.BaseDN, "1.1")); r.Err != nil {
 		return r
 	}
 	r.Stage = StageDone
-	if res, err := l.ask(ctx, c, baseOf("", "currentTime")); err == nil && len(res.Entries) == 1 {
+	if res, err := ask(baseOf("", "currentTime")); err == nil && len(res.Entries) == 1 {
 		r.ClockRead = time.Now()
 		r.Clock = generalizedTime(value(res.Entries[0], "currentTime"))
 	}
@@ -107,7 +115,7 @@ func (l *LDAP) look(ctx context.Context, number int, r *ServerReport) error {
 		return nil
 	}
 	defer c.drop()
-	state, _ := c.TLSConnectionState()
+	state, _ := c.tlsState()
 	r.TLS, r.Chain = tls.VersionName(state.Version), state.PeerCertificates
 	between := x509.NewCertPool()
 	for _, c := range r.Chain[1:] {
@@ -148,7 +156,7 @@ func (l *LDAP) ReportUser(ctx context.Context, typed []byte) (*UserReport, error
 		return nil, err
 	}
 	began := time.Now()
-	e, err := l.entry(ctx, name)
+	e, err := l.entry(ctx, name, nil)
 	if errors.Is(err, authn.ErrAmbiguousUser) {
 		return l.reportSeveral(ctx, name), err
 	}

@@ -99,10 +99,9 @@ func numberOr(e *ldap.Entry, attr string, absent int64) (int64, error) {
 	return n, nil
 }
 
-// bindAnswer reads the answer to a bind. Result codes that say something about user or password are answers; all others,
-// and every failure of the exchange, are errors.
-func bindAnswer(res *ldap.SimpleBindResult, err error) (authn.BindResult, error) {
-	said := policyReason(res)
+// bindAnswer reads the answer to a bind; said is what the password policy said. Result codes that say something about user
+// or password are answers; all others, and every failure of the exchange, are errors.
+func bindAnswer(said authn.Reason, err error) (authn.BindResult, error) {
 	if err == nil {
 		// A success that comes with "must change first" (draft-behera 8.1) opens nothing: no VPN gateway can change it.
 		return authn.BindResult{OK: said == 0, Barred: said}, nil
@@ -133,27 +132,48 @@ func bindAnswer(res *ldap.SimpleBindResult, err error) (authn.BindResult, error)
 	return authn.BindResult{}, err
 }
 
-// policyReason reads the password policy control of a bind's answer (draft-behera-ldap-password-policy-10 section 6.2).
-func policyReason(res *ldap.SimpleBindResult) authn.Reason {
-	if res == nil {
-		return 0
+// policyReason reads the controls of a bind's answer: the password policy's (draft-behera-ldap-password-policy-10 section
+// 6.2) and the older one of 389 Directory Server (draft-vchu-ldap-pwd-policy-00). Zero: they bar nobody.
+func policyReason(controls []byte) (authn.Reason, error) {
+	if len(controls) == 0 {
+		return 0, nil
 	}
-	for _, c := range res.Controls {
-		switch c := c.(type) {
-		case *ldap.ControlBeheraPasswordPolicy:
-			switch c.Error {
-			case 0: // passwordExpired
-				return authn.PasswordExpired
-			case 2: // changeAfterReset
-				return authn.PasswordMustChange
-			case 1: // accountLocked
-				return authn.UserLocked
+	value, found, err := control(controls, ldap.ControlTypeBeheraPasswordPolicy)
+	if err != nil {
+		return 0, err
+	}
+	if found && len(value) > 0 {
+		fields, _, err := expect(value, tagSequence)
+		if err != nil {
+			return 0, err
+		}
+		for len(fields) > 0 {
+			tag, body, rest, err := element(fields)
+			if err != nil {
+				return 0, err
 			}
-		case *ldap.ControlVChuPasswordMustChange:
-			return authn.PasswordMustChange
+			fields = rest
+			if tag != tagPolicyError {
+				continue
+			}
+			code, err := integer(body)
+			if err != nil {
+				return 0, err
+			}
+			switch code {
+			case 0: // passwordExpired
+				return authn.PasswordExpired, nil
+			case 1: // accountLocked
+				return authn.UserLocked, nil
+			case 2: // changeAfterReset
+				return authn.PasswordMustChange, nil
+			}
 		}
 	}
-	return 0
+	if _, found, err := control(controls, ldap.ControlTypeVChuPasswordMustChange); err != nil || found {
+		return authn.PasswordMustChange, err
+	}
+	return 0, nil
 }
 
 // adReason reads the sub-code of Active Directory's text "80090308: LdapErr: DSID-0C0903A9, comment: AcceptSecurityContext

@@ -80,25 +80,36 @@ func adText(code string) string {
 
 func TestBindAnswer(t *testing.T) {
 	fails := func(code uint16, text string) error { return ldap.NewError(code, errors.New(text)) }
-	policy := func(code int8) *ldap.SimpleBindResult {
-		c := ldap.NewControlBeheraPasswordPolicy()
-		c.Error = code
-		return &ldap.SimpleBindResult{Controls: []ldap.Control{c}}
+	control := func(oid, value string) []byte {
+		b := appendText(nil, tagOctets, oid)
+		if value != "" {
+			b = appendText(b, tagOctets, value)
+		}
+		return enclose(b, 0, tagSequence)
 	}
-	mustChange := &ldap.SimpleBindResult{Controls: []ldap.Control{&ldap.ControlVChuPasswordMustChange{MustChange: true}}}
+	policy := func(code int8) []byte {
+		if code < 0 {
+			return control(ldap.ControlTypeBeheraPasswordPolicy, "\x30\x00")
+		}
+		return control(ldap.ControlTypeBeheraPasswordPolicy, "\x30\x03\x81\x01"+string(rune(code)))
+	}
+	warns := func(warning string) []byte {
+		return control(ldap.ControlTypeBeheraPasswordPolicy, "\x30\x05\xa0\x03"+warning)
+	}
+	mustChange := control(ldap.ControlTypeVChuPasswordMustChange, "0")
 	wrong := authn.BindResult{}
 	barredBy := func(r authn.Reason) authn.BindResult { return authn.BindResult{Barred: r} }
 	for _, c := range []struct {
 		name   string
-		res    *ldap.SimpleBindResult
+		res    []byte // controls
 		err    error
 		want   authn.BindResult
 		outage bool
 	}{
 		{"right", policy(-1), nil, authn.BindResult{OK: true}, false},
-		{"right, no control", &ldap.SimpleBindResult{}, nil, authn.BindResult{OK: true}, false},
-		{"right, expires soon", &ldap.SimpleBindResult{Controls: []ldap.Control{&ldap.ControlBeheraPasswordPolicy{Expire: 60, Grace: -1, Error: -1}}}, nil, authn.BindResult{OK: true}, false},
-		{"right, two more graces", &ldap.SimpleBindResult{Controls: []ldap.Control{&ldap.ControlBeheraPasswordPolicy{Expire: -1, Grace: 2, Error: -1}}}, nil, authn.BindResult{OK: true}, false},
+		{"right, no control", nil, nil, authn.BindResult{OK: true}, false},
+		{"right, expires soon", warns("\x80\x01\x3c"), nil, authn.BindResult{OK: true}, false},
+		{"right, two more graces", warns("\x81\x01\x02"), nil, authn.BindResult{OK: true}, false},
 		{"right, must change", policy(2), nil, barredBy(authn.PasswordMustChange), false},
 		{"right, must change, 389", mustChange, nil, barredBy(authn.PasswordMustChange), false},
 		{"right, locked", policy(1), nil, barredBy(authn.UserLocked), false},
@@ -129,7 +140,11 @@ func TestBindAnswer(t *testing.T) {
 		{"network", nil, fails(ldap.ErrorNetwork, adText("775")), wrong, true},
 		{"not of LDAP", nil, errors.New("connection reset"), wrong, true},
 	} {
-		got, err := bindAnswer(c.res, c.err)
+		said, err := policyReason(c.res)
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		got, err := bindAnswer(said, c.err)
 		if got != c.want || (err != nil) != c.outage {
 			t.Errorf("%s: %+v %v, want %+v, outage %v", c.name, got, err, c.want, c.outage)
 		}
