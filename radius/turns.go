@@ -7,8 +7,10 @@ import (
 	"sekisho/authn"
 )
 
-// turnsKept is how many turns rest before one is used again.
-const turnsKept = 4096
+const (
+	turnsKept = 4096           // how many turns rest before one is used again
+	turnsMost = 16 * turnsKept // how many rest after a flood
+)
 
 // turn is the right to answer one request, once. It is apart from the request because a request is used again at once,
 // and whoever was given done may call it twice: a turn that was spent does nothing, and is spoilt by a second call.
@@ -18,6 +20,7 @@ type turn struct {
 	server *Server
 	decide func(authn.Decision) // methods bound once, so that a login makes no closure
 	saved  func(error)
+	next   *turn // of those that rest
 }
 
 // spend gives the request to the first who asks.
@@ -32,12 +35,12 @@ func (t *turn) take() *request {
 	return r
 }
 
-// turns are those at rest, a ring: the one that has rested longest is used next. A second answer would have to come more
+// turns are those at rest, of which the one that has rested longest is used next: a second answer would have to come more
 // than turnsKept requests after the first to meet a turn in use.
 type turns struct {
-	mu      sync.Mutex
-	ring    [turnsKept]*turn
-	next, n int
+	mu             sync.Mutex
+	oldest, newest *turn
+	n              int
 }
 
 // of gives a request its turn.
@@ -54,17 +57,16 @@ func (ts *turns) of(r *request) *turn {
 	return t
 }
 
-// rested takes the oldest of a full ring; nil while it fills.
+// rested takes the oldest where enough are at rest; else nil.
 func (ts *turns) rested() *turn {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
-	if ts.n < turnsKept {
+	if ts.n <= turnsKept {
 		return nil
 	}
-	t := ts.ring[ts.next]
-	ts.ring[ts.next] = nil
+	t := ts.oldest
+	ts.oldest, t.next = t.next, nil
 	ts.n--
-	ts.next = (ts.next + 1) % turnsKept
 	return t
 }
 
@@ -72,9 +74,14 @@ func (ts *turns) rested() *turn {
 func (ts *turns) rest(t *turn) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
-	if t.spoilt.Load() || ts.n == turnsKept {
+	if t.spoilt.Load() || ts.n == turnsMost {
 		return
 	}
-	ts.ring[(ts.next+ts.n)%turnsKept] = t
+	if ts.n == 0 {
+		ts.oldest = t
+	} else {
+		ts.newest.next = t
+	}
+	ts.newest = t
 	ts.n++
 }
