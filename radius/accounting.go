@@ -16,7 +16,7 @@ const (
 
 // accounting takes an Accounting-Request from its proof to Sessions. Its Request Authenticator covers the whole packet, so
 // a Message-Authenticator, which RFC 3579 section 3.3 forbids here, is not looked at.
-func (s *Server) accounting(c *client, p *packet, from path, now time.Time) fault {
+func (s *Server) accounting(c *client, p *packet, from *path, now time.Time) fault {
 	secret := c.verify(func(k *sharedSecret) bool { return k.verifyAccounting(p.raw) })
 	if secret == nil {
 		return faultAuthenticator
@@ -25,57 +25,62 @@ func (s *Server) accounting(c *client, p *packet, from path, now time.Time) faul
 	if f != noFault {
 		return f
 	}
-	key := requestKey{from.local, from.remote, p.code, p.id}
-	e, reply, found := s.cache.begin(key, p.raw, now, func() bool { return s.records.take(c, false) })
+	key := from.key(p.code, p.id)
+	e, found := s.cache.begin(key, p.raw, now, func() bool { return s.records.take(c, false) })
 	switch found {
 	case isDuplicate:
-		s.repeat(acctPort, c, key, reply, from)
+		s.repeat(acctPort, c, key, p, from)
 		return noFault
 	case isFull:
 		return faultOverload
 	case isConflict:
 		s.conflict(c, from.remote.Addr(), now)
 	}
-	s.open.Add(1)
-	r := newRequest(s, c, secret, p, from, e, now)
 	session.Client = c.name
 	if session.NAS == "" {
 		session.NAS = from.remote.Addr().String()
 	}
-	r.save(session)
+	s.request(c, secret, p, from, e, now).save(session)
 	return noFault
 }
 
 // save hands a record over and acknowledges it when it is durable; what is not saved is not acknowledged, so the gateway
 // repeats it (RFC 2866 section 2).
 func (r *request) save(session *authn.Session) {
-	defer r.recovered()
-	if err := r.server.Sessions.SaveSession(session, r.saved); err != nil {
-		r.saved(err)
+	defer r.let()
+	defer r.contained()
+	if err := r.server.Sessions.SaveSession(session, r.turn.saved); err != nil {
+		r.turn.saved(err)
 	}
 }
 
-func (r *request) saved(err error) {
-	if !r.decided.CompareAndSwap(false, true) {
+// wasSaved takes what came of a record.
+func (t *turn) wasSaved(err error) {
+	r := t.take()
+	if r == nil {
 		return
 	}
-	defer r.recovered()
-	s := r.server
-	s.records.give(r.client)
+	r.server.records.give(r.client)
+	r.guarded(func() { r.acknowledge(err) })
+	r.let()
+}
+
+func (r *request) acknowledge(err error) {
 	if err != nil {
 		r.drop(faultUnsaved)
 		return
 	}
 	// No Message-Authenticator: old gateways do not expect one in accounting, and nothing in this answer is worth forging.
-	b := r.packet.end(r.packet.begin(AccountingResponse, false), r.secret, false)
+	b := r.packet.end(r.packet.begin(r.out, AccountingResponse, false), r.secret, false)
 	if b == nil {
 		r.drop(faultReplySize)
 		return
 	}
 	defer r.close()
-	if s.cache.answer(r.entry, b, 0, false) {
+	r.out, r.verdict, r.account = b, 0, 0
+	if r.keep() {
 		r.client.counts[acctPort][countResponses].Add(1)
-		r.transmit(b)
+		r.transmit()
 	}
 }
 

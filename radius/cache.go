@@ -14,7 +14,8 @@ const (
 	cacheLife    = 30 * time.Second
 	cacheMinLife = 5 * time.Second
 	cacheBytes   = 64 << 20
-	entryBytes   = 512 // an entry with its place in map and list, and the allocator's rounding
+	freeEntries  = 1024 // kept for use again beside as many as are in use
+	entryBytes   = 512  // an entry with its place in map and list, and the allocator's rounding
 )
 
 // requestKey is what a client keeps apart while it waits for answers.
@@ -31,10 +32,12 @@ type entry struct {
 	digest        uint64
 	length        int
 	born          time.Time
-	reply         []byte // nil: still worked on, or silenced
+	reply         []byte // empty: still worked on, or silenced
 	account       authn.AccountID
 	accept        bool
 	abandoned     bool // another request took the key over: never answered
+	open          bool // a request will say what came of it: not to be used for another
+	listed        bool
 	older, newer  *entry
 }
 
@@ -48,6 +51,8 @@ type replyCache struct {
 	entries        map[requestKey]*entry
 	bytes          int
 	oldest, newest *entry
+	free           *entry // for use again, linked by newer
+	freed          int
 }
 
 func newReplyCache(limit int) *replyCache {
@@ -64,28 +69,30 @@ const (
 	isFull             // new, but there is no room
 )
 
-// begin looks a packet up and, when it is new and admit agrees, enters it as being worked on. Of a duplicate it gives the
-// answer, nil for silence. admit is asked after it is known that there is room.
-func (rc *replyCache) begin(key requestKey, raw []byte, now time.Time, admit func() bool) (e *entry, reply []byte, found lookup) {
+// begin looks a packet up and, when it is new and admit agrees, enters it as being worked on; then answer, forget or leave
+// has to be called for it, once. admit is asked after it is known that there is room.
+func (rc *replyCache) begin(key requestKey, raw []byte, now time.Time, admit func() bool) (e *entry, found lookup) {
 	digest := maphash.Bytes(rc.seed, raw)
 	rc.mu.Lock()
 	defer rc.mu.Unlock()
 	rc.expire(now)
 	old := rc.entries[key]
 	if old != nil && string(old.authenticator[:]) == string(raw[4:headerLen]) {
-		if old.digest == digest && old.length == len(raw) {
-			return nil, old.reply, isDuplicate
+		if old.same(digest, raw) {
+			return nil, isDuplicate
 		}
 		found = isConflict
 	}
 	if !rc.room(now) || !admit() {
-		return nil, nil, isFull
+		return nil, isFull
 	}
-	if old != nil {
+	if old = rc.entries[key]; old != nil { // room may have taken it
 		old.abandoned = true
 		rc.remove(old)
 	}
-	e = &entry{key: key, authenticator: [16]byte(raw[4:headerLen]), digest: digest, length: len(raw), born: now}
+	e = rc.fresh()
+	e.key, e.authenticator, e.digest, e.length, e.born = key, [16]byte(raw[4:headerLen]), digest, len(raw), now
+	e.open, e.listed = true, true
 	rc.entries[key] = e
 	rc.bytes += entryBytes
 	e.older = rc.newest
@@ -95,7 +102,38 @@ func (rc *replyCache) begin(key requestKey, raw []byte, now time.Time, admit fun
 		rc.oldest = e
 	}
 	rc.newest = e
-	return e, nil, found
+	return e, found
+}
+
+// same reports that an entry is about the same octets.
+func (e *entry) same(digest uint64, raw []byte) bool {
+	return e.digest == digest && e.length == len(raw) && string(e.authenticator[:]) == string(raw[4:headerLen])
+}
+
+// fresh gives an entry for a new request.
+func (rc *replyCache) fresh() *entry {
+	e := rc.free
+	if e == nil {
+		return &entry{}
+	}
+	rc.free = e.newer
+	rc.freed--
+	*e = entry{reply: e.reply[:0]}
+	return e
+}
+
+// recycle keeps an entry for use again when it is neither in the list nor waited for: not more of them than there are
+// entries in use, so that what a flood needed is given back.
+func (rc *replyCache) recycle(e *entry) {
+	if e.open || e.listed || rc.freed > len(rc.entries)+freeEntries {
+		return
+	}
+	if cap(e.reply) > entryBytes/2 {
+		e.reply = nil
+	}
+	e.newer = rc.free
+	rc.free = e
+	rc.freed++
 }
 
 // expire drops what is older than its life.
@@ -118,9 +156,10 @@ func (rc *replyCache) room(now time.Time) bool {
 
 // remove takes an entry out; it may be out already.
 func (rc *replyCache) remove(e *entry) {
-	if rc.entries[e.key] != e {
+	if !e.listed {
 		return
 	}
+	e.listed = false
 	delete(rc.entries, e.key)
 	rc.bytes -= entryBytes + len(e.reply)
 	if e.older != nil {
@@ -134,30 +173,41 @@ func (rc *replyCache) remove(e *entry) {
 		rc.newest = e.older
 	}
 	e.older, e.newer = nil, nil
+	rc.recycle(e)
 }
 
-// answer keeps the answer of a request and reports whether it may be sent: not when another request has taken over its
-// key. An entry that made room for others is still answered, once.
+// close ends what a request had to do with an entry; the caller holds the lock.
+func (rc *replyCache) close(e *entry) {
+	if e.open {
+		e.open = false
+		rc.recycle(e)
+	}
+}
+
+// answer keeps a copy of the answer of a request and reports whether it may be sent: not when another request has taken
+// over its key. An entry that made room for others is still answered, once.
 func (rc *replyCache) answer(e *entry, reply []byte, account authn.AccountID, accept bool) bool {
 	rc.mu.Lock()
 	defer rc.mu.Unlock()
+	defer rc.close(e)
 	if e.abandoned {
 		return false
 	}
-	if rc.entries[e.key] == e {
-		e.reply, e.account, e.accept = reply, account, accept
+	if e.listed {
+		e.reply, e.account, e.accept = append(e.reply[:0], reply...), account, accept
 		rc.bytes += len(reply)
 	}
 	return true
 }
 
-// again calls send for an answer that begin found, unless it was silenced meanwhile. silence waits for a send under way,
-// so that no Accept leaves after a revocation was acknowledged (S13).
-func (rc *replyCache) again(key requestKey, reply []byte, send func()) {
+// again calls send with the answer to a duplicate, unless there is none yet or it was silenced. silence waits for a send
+// under way, so that no Accept leaves after a revocation was acknowledged (S13).
+func (rc *replyCache) again(key requestKey, raw []byte, send func(reply []byte)) {
+	digest := maphash.Bytes(rc.seed, raw)
 	rc.mu.Lock()
 	defer rc.mu.Unlock()
-	if e := rc.entries[key]; e != nil && len(e.reply) > 0 && &e.reply[0] == &reply[0] {
-		send()
+	if e := rc.entries[key]; e != nil && e.same(digest, raw) && len(e.reply) > 0 {
+		send(e.reply)
 	}
 }
 
@@ -165,7 +215,15 @@ func (rc *replyCache) again(key requestKey, reply []byte, send func()) {
 func (rc *replyCache) forget(e *entry) {
 	rc.mu.Lock()
 	defer rc.mu.Unlock()
+	rc.close(e)
 	rc.remove(e)
+}
+
+// leave lets a request go without an answer, and its repetitions too.
+func (rc *replyCache) leave(e *entry) {
+	rc.mu.Lock()
+	defer rc.mu.Unlock()
+	rc.close(e)
 }
 
 // silence lets the cached Accepts of accounts never be sent again: their repetitions get silence (S13).
@@ -175,7 +233,7 @@ func (rc *replyCache) silence(accounts map[authn.AccountID]bool) {
 	for e := rc.oldest; e != nil; e = e.newer {
 		if e.accept && accounts[e.account] {
 			rc.bytes -= len(e.reply)
-			e.reply = nil
+			e.reply = e.reply[:0]
 		}
 	}
 }

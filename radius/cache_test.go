@@ -1,7 +1,6 @@
 package radius
 
 import (
-	"bytes"
 	"fmt"
 	"net/netip"
 	"testing"
@@ -26,7 +25,7 @@ func TestCacheBounds(t *testing.T) {
 	t0 := time.Now()
 	rc := newReplyCache(10*entryBytes + 5*100)
 	begin := func(n int, now time.Time) lookup {
-		e, _, found := rc.begin(keyOf(n), rawPacket(n), now, yes)
+		e, found := rc.begin(keyOf(n), rawPacket(n), now, yes)
 		if e != nil {
 			rc.answer(e, make([]byte, 100), 0, false)
 		}
@@ -51,7 +50,7 @@ func TestCacheBounds(t *testing.T) {
 	if found := begin(entered-1, t0.Add(29*time.Second)); found != isDuplicate {
 		t.Errorf("an entry did not live 29 s: %v", found)
 	}
-	if _, _, found := rc.begin(keyOf(entered-1), rawPacket(entered-1), t0.Add(31*time.Second), yes); found == isDuplicate {
+	if _, found := rc.begin(keyOf(entered-1), rawPacket(entered-1), t0.Add(31*time.Second), yes); found == isDuplicate {
 		t.Error("an entry lived 31 s")
 	}
 	rc.begin(keyOf(500), rawPacket(500), t0.Add(2*time.Minute), func() bool { return false })
@@ -69,7 +68,7 @@ func TestCacheKeepsAddressesApart(t *testing.T) {
 	keys[3].code = AccountingRequest
 	keys[4].id++
 	for i, k := range keys {
-		if _, _, found := rc.begin(k, rawPacket(1), time.Now(), yes); found != isNew {
+		if _, found := rc.begin(k, rawPacket(1), time.Now(), yes); found != isNew {
 			t.Errorf("key %d: %v", i, found)
 		}
 	}
@@ -78,8 +77,8 @@ func TestCacheKeepsAddressesApart(t *testing.T) {
 func TestCacheEvictedIsStillAnswered(t *testing.T) {
 	t0 := time.Now()
 	rc := newReplyCache(entryBytes)
-	e, _, _ := rc.begin(keyOf(1), rawPacket(1), t0, yes)
-	if _, _, found := rc.begin(keyOf(2), rawPacket(2), t0.Add(6*time.Second), yes); found != isNew {
+	e, _ := rc.begin(keyOf(1), rawPacket(1), t0, yes)
+	if _, found := rc.begin(keyOf(2), rawPacket(2), t0.Add(6*time.Second), yes); found != isNew {
 		t.Fatal(found)
 	}
 	if !rc.answer(e, make([]byte, 50), 0, false) {
@@ -95,7 +94,7 @@ func TestCacheEvictedIsStillAnswered(t *testing.T) {
 }
 
 func TestPlaces(t *testing.T) {
-	p := newPlaces(100)
+	p := newPlaces(100, loginPlaces)
 	fill := func(c *client, preferred bool) (n int) {
 		for p.take(c, preferred) {
 			n++
@@ -119,8 +118,8 @@ func TestPlaces(t *testing.T) {
 		p.give(b)
 		p.give(c)
 	}
-	if p.held() != 0 || len(p.by) != 0 {
-		t.Errorf("%d held, %d clients remembered", p.held(), len(p.by))
+	if p.held() != 0 || a.held[loginPlaces] != 0 || b.held[loginPlaces] != 0 || c.held[loginPlaces] != 0 {
+		t.Errorf("%d held, by the clients %d, %d and %d", p.held(), a.held[loginPlaces], b.held[loginPlaces], c.held[loginPlaces])
 	}
 }
 
@@ -151,13 +150,12 @@ func TestQuiet(t *testing.T) {
 
 func TestUnrelatedCacheContent(t *testing.T) {
 	rc := newReplyCache(cacheBytes)
-	e, _, _ := rc.begin(keyOf(1), rawPacket(1), time.Now(), yes)
-	rc.answer(e, []byte("reply"), 3, true)
+	e, _ := rc.begin(keyOf(1), rawPacket(1), time.Now(), yes)
 	longer := append(rawPacket(1), 0)
-	if _, _, found := rc.begin(keyOf(1), longer, time.Now(), yes); found != isConflict {
+	if _, found := rc.begin(keyOf(1), longer, time.Now(), yes); found != isConflict {
 		t.Errorf("other length: %v", found)
 	}
-	if !bytes.Equal(e.reply, []byte("reply")) || !e.abandoned {
+	if rc.answer(e, []byte("reply"), 3, true) {
 		t.Error("the first entry is not set aside")
 	}
 }

@@ -44,6 +44,7 @@ type standing struct {
 	limiter *rate.Limiter        // of Status-Server: 10 questions a second, 20 at once
 	counts  [2][counterEnd]tally // by port
 	faults  [faultEnd]tally
+	held    [placesEnd]int // places, each guarded by the lock of its sort
 }
 
 func newStanding() *standing { return &standing{limiter: rate.NewLimiter(10, 20)} }

@@ -16,12 +16,27 @@ func putControlHeader(b []byte, level, typ, size int) int {
 	n := unix.CmsgLen(size)
 	if unix.SizeofPtr == 8 {
 		binary.NativeEndian.PutUint64(b, uint64(n))
-		putNativeUint32(b[8:], uint32(level))
-		putNativeUint32(b[12:], uint32(typ))
 	} else {
 		putNativeUint32(b, uint32(n))
-		putNativeUint32(b[4:], uint32(level))
-		putNativeUint32(b[8:], uint32(typ))
 	}
+	putNativeUint32(b[unix.SizeofPtr:], uint32(level))
+	putNativeUint32(b[unix.SizeofPtr+4:], uint32(typ))
 	return unix.CmsgLen(0)
+}
+
+// nextControl takes one control message off ancillary data as the kernel wrote it.
+func nextControl(b []byte) (level, typ int, data, rest []byte, ok bool) {
+	if len(b) < unix.CmsgLen(0) {
+		return 0, 0, nil, nil, false
+	}
+	n := uint64(nativeUint32(b))
+	if unix.SizeofPtr == 8 {
+		n = binary.NativeEndian.Uint64(b)
+	}
+	if n < uint64(unix.CmsgLen(0)) || n > uint64(len(b)) {
+		return 0, 0, nil, nil, false
+	}
+	level, typ = int(nativeUint32(b[unix.SizeofPtr:])), int(nativeUint32(b[unix.SizeofPtr+4:]))
+	data = b[unix.CmsgLen(0):n]
+	return level, typ, data, b[min(unix.CmsgSpace(len(data)), len(b)):], true
 }

@@ -39,12 +39,20 @@ var _ Authenticator = (*fakeAuth)(nil)
 
 func (f *fakeAuth) Authenticate(l *authn.Login, done func(authn.Decision)) {
 	f.mu.Lock()
-	f.logins = append(f.logins, *l)
+	f.logins = append(f.logins, cloneLogin(l))
 	f.dones = append(f.dones, done)
 	f.mu.Unlock()
 	if f.decide != nil {
 		done(f.decide(l))
 	}
+}
+
+// cloneLogin copies what belongs to the server again after done.
+func cloneLogin(l *authn.Login) authn.Login {
+	c := *l
+	c.Name, c.State, c.Station, c.Packet = bytes.Clone(l.Name), bytes.Clone(l.State), bytes.Clone(l.Station), bytes.Clone(l.Packet)
+	c.Text, c.Code = authn.NewSecret(bytes.Clone(l.Text.Reveal())), authn.NewSecret(bytes.Clone(l.Code.Reveal()))
+	return c
 }
 
 func (f *fakeAuth) RejectDelay(*authn.Client) time.Duration { return f.delay }
@@ -178,7 +186,7 @@ func (r *rig) deliver(on port, b []byte) [][]byte { return r.deliverFrom(on, b, 
 
 func (r *rig) deliverFrom(on port, b []byte, from netip.AddrPort) [][]byte {
 	before := len(r.out.all())
-	r.handle(on, bytes.Clone(b), path{via: r.out, local: here, remote: from})
+	r.handle(on, bytes.Clone(b), &path{via: r.out, local: here, remote: from})
 	return r.out.all()[before:]
 }
 

@@ -7,14 +7,24 @@ import "sync"
 // threshold, as in the buffers of shared-memory switches). A quarter more is kept for requests that carry a State, because
 // behind each of them stands somebody who has already got through the first round.
 type places struct {
-	limit int
+	what whatFor
 
 	mu    sync.Mutex
+	limit int
 	taken int
-	by    map[*standing]int
 }
 
-func newPlaces(limit int) *places { return &places{limit: limit, by: map[*standing]int{}} }
+// whatFor are the sorts of places, of which each client counts its own.
+type whatFor uint8
+
+const (
+	loginPlaces whatFor = iota
+	recordPlaces
+	waitPlaces
+	placesEnd
+)
+
+func newPlaces(limit int, what whatFor) *places { return &places{limit: limit, what: what} }
 
 // take takes a place, or reports that there is none for this client.
 func (p *places) take(c *client, preferred bool) bool {
@@ -24,11 +34,11 @@ func (p *places) take(c *client, preferred bool) bool {
 	if preferred {
 		limit += p.limit / 4
 	}
-	if p.by[c.standing] >= limit-p.taken {
+	if c.held[p.what] >= limit-p.taken {
 		return false
 	}
 	p.taken++
-	p.by[c.standing]++
+	c.held[p.what]++
 	return true
 }
 
@@ -44,9 +54,7 @@ func (p *places) give(c *client) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.taken--
-	if p.by[c.standing]--; p.by[c.standing] == 0 {
-		delete(p.by, c.standing)
-	}
+	c.held[p.what]--
 }
 
 // held is how many are taken.

@@ -18,10 +18,10 @@ const (
 
 // begin starts an answer: header with the Request Authenticator and, where the answer carries one, a zeroed
 // Message-Authenticator as the first attribute, which defeats BlastRADIUS even at gateways that never check it.
-func (p *packet) begin(code Code, withMA bool) []byte {
-	b := make([]byte, headerLen, headerLen+messageAuthLen+64+p.proxyState)
-	b[0], b[1] = byte(code), p.id
-	copy(b[4:], p.authenticator())
+// It uses the room of b.
+func (p *packet) begin(b []byte, code Code, withMA bool) []byte {
+	b = append(b[:0], byte(code), p.id, 0, 0)
+	b = append(b, p.authenticator()...)
 	if withMA {
 		b = append(b, attrMessageAuth, messageAuthLen)
 		b = append(b, zero16[:]...)
@@ -41,20 +41,20 @@ func (p *packet) end(b []byte, key *sharedSecret, withMA bool) []byte {
 }
 
 // answer builds the packet for a Decision, or says why there is none. The answer never repeats what the request said, Proxy-State
-// apart. It corrects d to the verdict that is sent.
-func (r *request) answer(d *authn.Decision) (b []byte, f fault) {
+// apart; it is left in r.out. It corrects d to the verdict that is sent.
+func (r *request) answer(d *authn.Decision) (f fault) {
 	if d.Verdict == authn.Challenge && !r.client.login.CanChallenge {
 		r.server.Log.Error("RADIUS: a challenge for a gateway that cannot ask is a refusal; please report it", "client", r.client.name)
 		*d = authn.Decision{Verdict: authn.Reject, Delayed: true}
 	}
-	p := &r.packet
+	p, b := &r.packet, r.out
 	switch d.Verdict {
 	case authn.Accept:
-		b = p.begin(AccessAccept, true)
+		b = p.begin(r.out, AccessAccept, true)
 		b = appendReply(b, d.Reply, r.client.taken)
 		b = appendText(b, d.Message)
 	case authn.Reject:
-		b = p.begin(AccessReject, true)
+		b = p.begin(r.out, AccessReject, true)
 		if p.kinds&kindEAP != 0 {
 			b = appendEAPFailure(b, p.eap) // a Reply-Message beside EAP is forbidden (RFC 3579 section 2.6.5)
 		} else {
@@ -63,23 +63,24 @@ func (r *request) answer(d *authn.Decision) (b []byte, f fault) {
 	case authn.Challenge:
 		if n := len(d.State); n == 0 || n > maxState {
 			r.server.Log.Error("RADIUS: no answer, because a challenge had no usable State; please report it", "client", r.client.name)
-			return nil, faultNoAnswer
+			return faultNoAnswer
 		}
 		text := d.Message
 		if text == "" {
 			text = r.client.login.Prompts.First // ocserv shows no question without one
 		}
-		b = p.begin(AccessChallenge, true)
+		b = p.begin(r.out, AccessChallenge, true)
 		b = append(b, attrState, byte(len(d.State)+2))
 		b = append(b, d.State...)
 		b = appendText(b, text)
 	default:
-		return nil, faultNoAnswer
+		return faultNoAnswer
 	}
 	if b = p.end(b, r.secret, true); b == nil {
-		return nil, faultReplySize
+		return faultReplySize
 	}
-	return b, noFault
+	r.out = b
+	return noFault
 }
 
 // appendText adds Reply-Message attributes, each valid UTF-8 by itself (RFC 2865 section 5.18).

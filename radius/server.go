@@ -57,6 +57,9 @@ type Server struct {
 	failed    func(netip.Addr, error) // unsent
 	sockets   [2][]*socket            // by port
 	cache     *replyCache
+	requests  sync.Pool // of *request
+	turns     turns
+	delays    delays
 	logins    *places // Access-Requests before their decision
 	records   *places // Accounting-Requests before they are saved
 	waiting   *places // refusals before their time
@@ -107,10 +110,12 @@ func (s *Server) prepare() error {
 		return errors.New("starting RADIUS: Authenticator, Sessions, Ratchets and Log are needed")
 	}
 	s.failed = s.unsent
+	s.requests.New = func() any { return newRequest(s) }
+	s.delays.init(s)
 	set.serve(s.Authenticator)
 	s.settled.Store(set)
 	n := set.maxInFlight
-	s.cache, s.logins, s.records, s.waiting = newReplyCache(cacheBytes), newPlaces(n), newPlaces(n), newPlaces(waitingPlaces(n))
+	s.cache, s.logins, s.records, s.waiting = newReplyCache(cacheBytes), newPlaces(n, loginPlaces), newPlaces(n, recordPlaces), newPlaces(waitingPlaces(n), waitPlaces)
 	return nil
 }
 
@@ -138,7 +143,7 @@ func (s *Server) Serve(ctx context.Context) error {
 		for _, sock := range sockets {
 			for range readers {
 				group.Go(func() error {
-					return sock.receive(func(b []byte, from path) { s.handle(port(p), b, from) })
+					return sock.receive(func(b []byte, from *path) { s.handle(port(p), b, from) })
 				})
 			}
 		}
@@ -197,14 +202,14 @@ func (s *Server) now() time.Time {
 	return s.Now()
 }
 
-// handle takes one datagram as far as it gets without waiting. b is only valid during the call.
-func (s *Server) handle(on port, b []byte, from path) {
+// handle takes one datagram as far as it gets without waiting. b and from are only valid during the call.
+func (s *Server) handle(on port, b []byte, from *path) {
 	now := s.now()
 	source := from.remote.Addr().WithZone("")
 	c := s.settled.Load().table.find(source)
 	if c == nil {
 		s.unknown.Add(1)
-		s.say(&s.strangers, slog.LevelWarn, source, faultUnknownClient, now)
+		s.say(&s.strangers, source, faultUnknownClient, now, slog.Attr{})
 		return
 	}
 	defer func() {
@@ -212,22 +217,31 @@ func (s *Server) handle(on port, b []byte, from path) {
 			s.panicked(v, c, on)
 		}
 	}()
+	f := faultStale
+	if !c.stale(from) {
+		f = s.take(on, c, b, from, now)
+	}
+	if f != noFault {
+		s.discard(on, c, f, source, now)
+	}
+}
+
+// take handles a datagram of a client.
+func (s *Server) take(on port, c *client, b []byte, from *path, now time.Time) fault {
 	pkt, f := parse(b, on.takes)
 	if pkt.code == AccessRequest || pkt.code == AccountingRequest {
 		c.counts[on][countRequests].Add(1)
 	}
-	if f == noFault {
-		switch pkt.code {
-		case AccessRequest:
-			f = s.access(c, &pkt, from, now)
-		case AccountingRequest:
-			f = s.accounting(c, &pkt, from, now)
-		case StatusServer:
-			f = s.status(on, c, &pkt, from, now)
-		}
-	}
 	if f != noFault {
-		s.discard(on, c, f, source, now)
+		return f
+	}
+	switch pkt.code {
+	case AccessRequest:
+		return s.access(c, &pkt, from, now)
+	case AccountingRequest:
+		return s.accounting(c, &pkt, from, now)
+	default: // a Status-Server, by what the ports take
+		return s.status(on, c, &pkt, from, now)
 	}
 }
 
@@ -235,24 +249,28 @@ func (s *Server) handle(on port, b []byte, from path) {
 func (s *Server) discard(on port, c *client, f fault, source netip.Addr, now time.Time) {
 	c.faults[f].Add(1)
 	c.counts[on][faults[f].counter].Add(1)
-	s.say(&s.lines, slog.LevelWarn, source, f, now, "client", c.name)
+	s.say(&s.lines, source, f, now, slog.String("client", c.name))
 }
 
 // say writes one line per source, subject and minute.
-func (s *Server) say(q *quiet, level slog.Level, source netip.Addr, f fault, now time.Time, more ...any) {
-	s.sayText(q, level, source, f.String(), faults[f].text, now, more...)
+func (s *Server) say(q *quiet, source netip.Addr, f fault, now time.Time, more slog.Attr) {
+	s.sayText(q, slog.LevelWarn, source, f.String(), faults[f].text, now, more)
 }
 
-func (s *Server) sayText(q *quiet, level slog.Level, source netip.Addr, subject, text string, now time.Time, more ...any) {
+// sayText does nothing that costs memory where the line is not wanted. An empty Attr is left out by slog.
+func (s *Server) sayText(q *quiet, level slog.Level, source netip.Addr, subject, text string, now time.Time, more slog.Attr) {
+	if !s.Log.Enabled(context.Background(), level) {
+		return
+	}
 	held, ok := q.allow(source, subject, now)
 	if !ok {
 		return
 	}
-	args := append([]any{"source", source.String(), "reason", subject}, more...)
+	attrs := []slog.Attr{slog.String("source", source.String()), slog.String("reason", subject), more}
 	if held > 0 {
-		args = append(args, "more_like_it", held)
+		attrs = append(attrs, slog.Uint64("more_like_it", held))
 	}
-	s.Log.Log(context.Background(), level, "RADIUS: "+text, args...)
+	s.Log.LogAttrs(context.Background(), level, "RADIUS: "+text, attrs...)
 }
 
 // panicked keeps a fault in one request from ending others. The value of a panic can hold anything that the request

@@ -5,7 +5,7 @@ import "time"
 // status answers the question whether this server is alive (RFC 5997). It needs a Message-Authenticator whatever the
 // client's policy, has no effect that a user could see, moves no ratchet, and stays silent while logins could not be
 // answered, so that the gateway turns to its next server.
-func (s *Server) status(on port, c *client, p *packet, from path, now time.Time) fault {
+func (s *Server) status(on port, c *client, p *packet, from *path, now time.Time) fault {
 	if !c.status {
 		return faultCode
 	}
@@ -25,10 +25,10 @@ func (s *Server) status(on port, c *client, p *packet, from path, now time.Time)
 	if on == acctPort {
 		code = AccountingResponse
 	}
-	b := p.end(p.begin(code, true), secret, true)
+	b := p.end(p.begin(nil, code, true), secret, true)
 	if b == nil {
 		return faultReplySize
 	}
-	_ = from.via.send(b, &from)
+	_ = from.via.send(b, from)
 	return noFault
 }
