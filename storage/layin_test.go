@@ -3,6 +3,7 @@
 package storage
 
 import (
+	"bytes"
 	"database/sql"
 	"os"
 	"strconv"
@@ -103,10 +104,11 @@ func layinPattern(t *testing.T, db *sql.DB, s *secrets) (pattern []journalRow, h
 	}
 	defer func() { _ = rows.Close() }()
 	for rows.Next() {
-		r, err := scanJournal(rows)
-		if err != nil {
+		var r journalRow
+		if err := r.scan(rows); err != nil {
 			t.Fatal(err)
 		}
+		r.cores, r.personal, r.chain = bytes.Clone(r.cores), bytes.Clone(r.personal), bytes.Clone(r.chain)
 		if head == nil {
 			head, next = r.chain, r.last()+1
 		}
