@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,6 +21,8 @@ var errGone = errors.New("the database file was removed or replaced while it was
 // which SQLite's own locks do not meet. Closing a descriptor of the database drops SQLite's, so own is closed last.
 type living struct {
 	path   string
+	walled string    // path of the WAL
+	looks  [2][]byte // both paths as the kernel takes them
 	beside *os.File
 	own    *os.File
 	inode  inode
@@ -37,9 +40,21 @@ func inodeOf(path string) (inode, error) {
 	return inode{st.Dev, st.Ino}, nil
 }
 
+// inodeAt is inodeOf for a path that ends with a zero, without the copy that would be made of a string at each commit.
+func inodeAt(path []byte) (inode, error) {
+	var st unix.Stat_t
+	at := unix.AT_FDCWD
+	_, _, no := unix.Syscall6(unix.SYS_NEWFSTATAT, uintptr(at), uintptr(unsafe.Pointer(&path[0])), uintptr(unsafe.Pointer(&st)), 0, 0, 0)
+	if no != 0 {
+		return inode{}, no
+	}
+	return inode{st.Dev, st.Ino}, nil
+}
+
 // lockFile makes sure that one process owns the database, and makes the file where there is none.
 func lockFile(path string) (*living, error) {
-	l := &living{path: path}
+	l := &living{path: path, walled: path + "-wal"}
+	l.looks = [2][]byte{append([]byte(path), 0), append([]byte(l.walled), 0)}
 	if err := l.lock(); err != nil {
 		l.close()
 		return nil, err
@@ -91,17 +106,17 @@ func holderIn(f *os.File) string {
 // check says whether the path still leads to the file that was locked, and to the WAL that was written. It costs two system
 // calls, so every commit asks before it is answered.
 func (l *living) check() error {
-	if at, err := inodeOf(l.path); err != nil || at != l.inode {
+	if at, err := inodeAt(l.looks[0]); err != nil || at != l.inode {
 		return fmt.Errorf("%s: %w", l.path, errGone)
 	}
-	at, err := inodeOf(l.path + "-wal")
+	at, err := inodeAt(l.looks[1])
 	switch {
 	case l.wal == inode{}:
 		if err == nil {
 			l.wal = at
 		}
 	case err != nil || at != l.wal:
-		return fmt.Errorf("%s-wal: %w", l.path, errGone)
+		return fmt.Errorf("%s: %w", l.walled, errGone)
 	}
 	return nil
 }
