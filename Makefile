@@ -2,7 +2,7 @@
 # make test    all tests that end in minutes, against real parts, with the race detector
 # make proof   the long ones: every combination, kills, fuzzing; SHARD=unit|e2e|kills|fuzz runs one part
 # make lint    formatting, vet, golangci-lint, known vulnerabilities
-# make bench   logins/s and CPU per login beside FreeRADIUS
+# make bench   logins/s and CPU per login beside FreeRADIUS; ROW=1 to ROW=13 makes one row of docs/performance.md
 # make soak    the proofs again and again, until stopped
 # make setup   the Debian packages that tests need, services kept from starting
 
@@ -52,8 +52,12 @@ proof-fuzz:
 lint:
 	scripts/lint.sh $(golangci) $(govulncheck)
 
-bench: setup
-	cd bench && go run ./compare -rows code-only,password
+bench-rows := code-only,ceiling,password
+
+# Without ROW: what fits into nine minutes together. BENCH takes further flags, such as BENCH="-rounds 1 -length 2s -noisy".
+bench:
+	scripts/setup.sh freeradius-postgresql postgresql libpam-google-authenticator
+	cd bench && go run ./compare -rows $(or $(ROW),$(bench-rows)) $(BENCH)
 
 soak: setup
 	while SEKISHO_REAL=1 SEKISHO_PROOF=1 SEKISHO_SOAK=1 go test -count 1 -timeout 60m ./... && scripts/fuzz.sh 10m; do date; done

@@ -19,6 +19,8 @@
 //	GET  /api/v1/explain                    what would a login be answered? ?user= &client= &station=
 //	POST /api/v1/config/reload              read the configuration again and go by it, all or nothing
 //	GET  /api/v1/logins                     events; ?user= &client= &reason= &since= &limit= &follow=
+//	GET  /api/v1/audit                      every event; ?after=
+//	POST /api/v1/audit/verify               does the chain hold?
 //	GET  /api/openapi.json
 //
 // A change goes: handler -> look up names -> [authn.Act], a pure rule -> Store.Update, which saves image and event in one
@@ -72,6 +74,10 @@ type Store interface {
 	Follow(ctx context.Context, seq uint64) iter.Seq2[authn.Event, error]
 	// Seq is the number of the newest durable event.
 	Seq() uint64
+	// Position is the newest durable event and the chain's link there.
+	Position() (seq uint64, link []byte)
+	// VerifyChain walks the whole audit chain; the error names the first place that does not hold.
+	VerifyChain(ctx context.Context) error
 }
 
 // TokenInfo is a token and who has an assignment of it, revoked ones included.
@@ -220,6 +226,7 @@ func (s *Server) Handler() http.Handler {
 	s.nameRoutes(api)
 	s.serviceRoutes(api)
 	s.explainRoutes(api)
+	s.auditRoutes(api, mux)
 	mux.HandleFunc("GET /api/v1/logins", s.logins)
 	return s.guard(mux)
 }

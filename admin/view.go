@@ -131,7 +131,7 @@ func locks(g *authn.Guard, now time.Time) []string {
 		switch {
 		case g.Stopped&stop != 0:
 			l = append(l, fmt.Sprintf("Single codes from %s are stopped after %d misses in a row; two codes in a row still open.", where, g.Row[c]))
-		case g.Wait[c] > now.Unix():
+		case g.Waits(c, now):
 			l = append(l, fmt.Sprintf("Single codes from %s wait until %s after %d misses in a row; two codes in a row still open.", where, instant(g.Wait[c]), g.Row[c]))
 		}
 	}

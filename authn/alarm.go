@@ -25,8 +25,12 @@ type alarms struct {
 func (a *alarms) atGateway(client string, now time.Time) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if m := now.Unix() / 60; m != a.minute || a.gateways == nil {
-		a.gateways, a.minute = make(map[string]int), m
+	if a.gateways == nil {
+		a.gateways = make(map[string]int)
+	}
+	if m := now.Unix() / 60; m != a.minute {
+		clear(a.gateways)
+		a.minute = m
 	}
 	a.gateways[client]++
 	return a.gateways[client]

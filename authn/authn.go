@@ -109,7 +109,8 @@ const UnenrolledMost = 90 * 24 * time.Hour
 // Attribute is one reply attribute by its dictionary name, with its value as text.
 type Attribute struct{ Name, Value string }
 
-// Login is one Access-Request that passed every check of the wire.
+// Login is one Access-Request that passed every check of the wire. It and what it points to stay as they are until done of
+// [Authenticator.Authenticate] has returned.
 type Login struct {
 	Client  *Client
 	Name    []byte // User-Name as it came: any octets, 253 at most
@@ -119,7 +120,7 @@ type Login struct {
 	State   []byte // State attribute; nil when there is none
 	Station []byte // Calling-Station-Id as it came
 	Source  netip.AddrPort
-	Packet  []byte    // the datagram, for the digest of S17; valid until Authenticate returns
+	Packet  []byte    // the datagram, for the digest of S17; not looked at after Authenticate returned
 	Arrived time.Time // with monotonic part: deadlines and delays count from here
 	Method  Method
 	Signed  bool // its Message-Authenticator was verified
@@ -159,7 +160,8 @@ func (m Method) String() string {
 	return "none"
 }
 
-// Decision is the answer to a Login. Whatever it counts, burns or spends is durable before it is handed out.
+// Decision is the answer to a Login. Whatever it counts, burns or spends is durable before it is handed out. What it points
+// to is valid while done runs: who needs it longer copies it.
 type Decision struct {
 	Verdict Verdict
 	Reason  Reason
@@ -199,7 +201,8 @@ type BindResult struct {
 // Implementations guarantee: every spelling of one person's name gives the same (Directory, ID); a name that fits nobody
 // is ErrUnknownUser and one that fits several ErrAmbiguousUser; any other error means the directory could not answer, and
 // never "no such user"; an empty password is refused without asking; every call ends by the context's deadline or by
-// the directory's own, whichever is sooner; nothing of a password is kept.
+// the directory's own, whichever is sooner; nothing of a password is kept, and a User that Authenticate is given is not
+// used after it returned.
 type Directory interface {
 	// Peek answers from memory alone, at once; ok is false when Lookup has to be asked.
 	Peek(name []byte, now time.Time) (u *User, ok bool)
@@ -209,6 +212,14 @@ type Directory interface {
 	BindTime() time.Duration
 	// FailureLimit is when the directory locks a user; zero: never.
 	FailureLimit() Lockout
+}
+
+// Peeker is a [Directory] that holds all its users in memory, so that it can say at once who a name is, and that it is
+// nobody's, and needs no memory for the answer.
+type Peeker interface {
+	// PeekInto fills the caller's room with the user of a name. known is false when Lookup has to be asked; known without
+	// found is what [ErrUnknownUser] is of Lookup. What the filled strings, slices and maps hold is shared and not changed.
+	PeekInto(name []byte, now time.Time, room *User) (found, known bool)
 }
 
 // Lockout is when a directory locks a user out (S3).

@@ -9,10 +9,18 @@ import (
 // Directories are those of a site. The first is asked for names without a realm. Names and realms stand once.
 type Directories []Branch
 
-// Peek is [Directory].Peek for a name that was read.
-func (ds Directories) Peek(r *NameReading, now time.Time) (*User, bool) {
+// Peek is [Directory].Peek for a name that was read, or [Peeker].PeekInto where the directory has it: u may be room then.
+// With known and no user it is nobody's name.
+func (ds Directories) Peek(r *NameReading, now time.Time, room *User) (u *User, known bool) {
 	if r.Branch == nil {
-		return nil, false
+		return nil, true
+	}
+	if p, ok := r.Branch.Directory.(Peeker); ok {
+		found, known := p.PeekInto(r.Name, now, room)
+		if !found {
+			room = nil
+		}
+		return room, known
 	}
 	return r.Branch.Directory.Peek(r.Name, now)
 }

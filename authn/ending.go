@@ -1,6 +1,7 @@
 package authn
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -13,41 +14,7 @@ var errTooLate = errors.New("the gateway has given up")
 // lock is row 8: under the account's and its tokens' locks everything is looked at afresh and the attempt is decided,
 // except where a pair's second code still needs a bind. It reports whether the attempt has ended.
 func (t *attempt) lock() bool {
-	r := &t.ruled
-	r.begun = time.Now()
-	err := t.a.Store.Update(t.keys(), func(h *Held) (Change, error) {
-		r.claimed, r.event = false, nil
-		now := t.a.Now()
-		acc := held(h)
-		if t.late() {
-			return Change{}, errTooLate // a claim ends by itself at this moment
-		}
-		f := t.f
-		f.Locked = true
-		t.learn(&f, acc, h, now)
-		doubt := t.a.clockDoubt()
-		e := t.a.evaluate(t.policy, acc, h, t.reading, now, doubt)
-		t.fit(&f, acc, &e, now)
-		s := Table(f)
-		set := t.settlement(s, acc, &e, now)
-		switch {
-		case s.Do == DoClaim:
-			r.claimed = true
-			return Change{Memory: claim(acc, set.source, set.client, now.Add(t.l.Client.Deadline-time.Since(t.l.Arrived)))}, nil
-		case s.Do < DoAccept:
-			s = Step{Row: 8, Do: DoDiscard, Reason: Fault}
-		}
-		set.step = s
-		ch, d, err := t.change(s, set, f, acc, now)
-		r.decision, r.event = d, ch.Event
-		return ch, err
-	}, func(err error) {
-		if r.claimed {
-			return
-		}
-		t.stages.Lock = time.Since(r.begun)
-		t.saved(r.decision, r.event, err)
-	})
+	err := t.update(t.onLock)
 	switch {
 	case errors.Is(err, ErrExists):
 		id := t.a.Store.AccountOf(t.user.Directory, t.user.ID)
@@ -61,11 +28,40 @@ func (t *attempt) lock() bool {
 		t.failed(err)
 		return true
 	}
-	if r.claimed {
+	if t.ruled.claimed {
 		t.f.Claimed, t.f.Slots = true, SlotsUnknown
 		return false
 	}
 	return true
+}
+
+// decide is the rule of lock.
+func (t *attempt) decide(h *Held) (Change, error) {
+	r := &t.ruled
+	r.claimed, r.event = false, nil
+	now := t.a.Now()
+	acc := held(h)
+	if t.late() {
+		return Change{}, errTooLate // a claim ends by itself at this moment
+	}
+	f := t.f
+	f.Locked = true
+	t.learn(&f, acc, h, now)
+	e := t.evaluate(acc, h, now, t.a.clockDoubt())
+	t.fit(&f, acc, e, now)
+	s := Table(f)
+	set := t.settlement(s, acc, e, now)
+	switch {
+	case s.Do == DoClaim:
+		r.claimed = true
+		return Change{Memory: claim(acc, set.source, set.client, now.Add(t.l.Client.Deadline-time.Since(t.l.Arrived)))}, nil
+	case s.Do < DoAccept:
+		s = Step{Row: 8, Do: DoDiscard, Reason: Fault}
+	}
+	set.step = s
+	ch, d, err := t.change(s, &set, f, acc, now)
+	r.decision, r.event = d, ch.Event
+	return ch, err
 }
 
 // fit fills in what the code is to the account's tokens, and compares the PIN.
@@ -107,8 +103,8 @@ func (t *attempt) pinMatches(acc *Account, e *evaluation) bool {
 }
 
 func (t *attempt) settlement(s Step, acc *Account, e *evaluation, now time.Time) settlement {
-	set := settlement{step: s, acc: acc, eval: e, limits: t.a.Limits, now: now, source: t.source, client: t.l.Client.Name,
-		counts: true}
+	set := settlement{step: s, acc: acc, eval: e, limits: &t.a.Limits, now: now, source: t.source, client: t.l.Client.Name,
+		counts: true, room: &t.room.memory}
 	if acc == nil {
 		return set
 	}
@@ -119,18 +115,26 @@ func (t *attempt) settlement(s Step, acc *Account, e *evaluation, now time.Time)
 		return set // whatever counts is refused and kept
 	}
 	set.text = t.textHash()
-	code := t.reading.text
+	code := set.text
 	if !t.reading.alone {
+		id, typed := acc.ID.octets(), t.reading.text
 		if _, c, ok := t.reading.split(int(max(acc.Guard.Digits, token.MinDigits))); ok {
-			code = c
+			typed = c
 		} else if t.reading.apart {
-			code = t.reading.code
+			typed = t.reading.code
 		}
+		code = short(t.keyed(domainCode, octets(id[:]), octets(typed)))
 	}
-	id := acc.ID.octets()
-	set.code = t.a.hash(domainCode, id[:], code, []byte(t.l.Client.Service), t.l.Station)
+	set.code = t.a.episode(code, t.l.Client.Service, t.l.Station)
 	set.counts = !acc.Memory.counted(set.code, now)
 	return set
+}
+
+// episode ties the keyed hash of a code to the service and the station that it came by.
+func (m *memory) episode(code uint64, service string, station []byte) uint64 {
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], code)
+	return short(m.mark(octets(b[:]), letters(service), octets(station)))
 }
 
 // claim marks the pair of a source as held while a bind is out. The claim ends with the holder's deadline, whatever becomes
@@ -147,7 +151,7 @@ func claim(acc *Account, source uint64, client string, until time.Time) *Memory 
 
 // change words an ending as what is saved and what is answered. A refusal that shares the line of many others (S25) saves
 // nothing of its own; one that ends a round always does, because it spends a State.
-func (t *attempt) change(s Step, set settlement, f Facts, acc *Account, now time.Time) (Change, Decision, error) {
+func (t *attempt) change(s Step, set *settlement, f Facts, acc *Account, now time.Time) (Change, Decision, error) {
 	t.strike = s.Has(CountSource)
 	if acc != nil {
 		t.memo.generation = acc.Generation
@@ -177,8 +181,10 @@ func (t *attempt) change(s Step, set settlement, f Facts, acc *Account, now time
 
 // event is the chain's line of an ending.
 func (t *attempt) event(s Step, now time.Time) *Event {
-	e := &Event{At: now, Kind: LoginEvent, Account: t.account, Verdict: verdictOf(s.Do), Reason: s.Reason, Row: s.Row,
+	e := &t.room.event
+	*e = Event{At: now, Kind: LoginEvent, Account: t.account, Verdict: verdictOf(s.Do), Reason: s.Reason, Row: s.Row,
 		Method: t.l.Method, Client: t.l.Client.Name, Step: token.NoStep, Digest: t.digest, Stages: t.stages,
+		Burnt: t.room.burnt[:0], Notices: t.room.notices[:0],
 		Personal: Personal{Name: t.l.Name, Source: t.l.Source, Station: t.l.Station}}
 	e.Stages.Total = time.Since(t.l.Arrived)
 	if t.policy != nil {
@@ -256,25 +262,23 @@ func (t *attempt) late() bool { return time.Since(t.l.Arrived) >= t.l.Client.Dea
 
 // end finishes an attempt that was decided outside the lock.
 func (t *attempt) end(s Step) {
-	now := t.a.Now()
-	begun := time.Now()
-	var dec Decision
-	var event *Event
-	err := t.a.Store.Update(t.keys(), func(h *Held) (Change, error) {
-		s, acc := s, held(h)
-		if t.f.Round == AnswerRound && s.Do != DoDiscard && h.Spent != nil && h.Spent(t.state.nonce) {
-			s = Step{Row: 17, Do: DoReject, Reason: SpentState, Effects: CountSource}
-		}
-		ch, d, err := t.change(s, t.settlement(s, acc, &evaluation{}, now), t.f, acc, now)
-		dec, event = d, ch.Event
-		return ch, err
-	}, func(err error) {
-		t.stages.Lock = time.Since(begun)
-		t.saved(dec, event, err)
-	})
-	if err != nil {
+	t.ruled.step, t.ruled.now, t.ruled.claimed = s, t.a.Now(), false
+	if err := t.update(t.onEnd); err != nil {
 		t.failed(err)
 	}
+}
+
+// decideEnd is the rule of end.
+func (t *attempt) decideEnd(h *Held) (Change, error) {
+	s, now, acc := t.ruled.step, t.ruled.now, held(h)
+	if t.f.Round == AnswerRound && s.Do != DoDiscard && h.Spent != nil && h.Spent(t.state.nonce) {
+		s = Step{Row: 17, Do: DoReject, Reason: SpentState, Effects: CountSource}
+	}
+	t.room.eval = evaluation{}
+	set := t.settlement(s, acc, &t.room.eval, now)
+	ch, d, err := t.change(s, &set, t.f, acc, now)
+	t.ruled.decision, t.ruled.event = d, ch.Event
+	return ch, err
 }
 
 // saved answers after the commit.
@@ -314,10 +318,11 @@ func (t *attempt) answer(d Decision, e *Event) {
 		t.cancel()
 	}
 	if t.strike && d.Verdict != Discard {
-		if t.failKey != [16]byte{} {
-			t.a.failures.add(t.failKey, t.a.Now())
+		now := t.a.Now()
+		if t.place.IsValid() {
+			t.a.failures.add(t.failKey(), now)
 		}
-		t.countFailure(t.a.Now())
+		t.countFailure(now)
 	}
 	t.stages.Total = time.Since(t.l.Arrived)
 	var notices []Notice

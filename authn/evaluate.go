@@ -103,51 +103,50 @@ func (r reading) split(n int) (rest, code []byte, ok bool) {
 
 // evaluate compares the text with every token of the account, whatever the first factor (S1 row 8), and burns nothing.
 // A text is cut once per code length that occurs; a token sees the code of its own length.
-func (a *Authenticator) evaluate(p *Policy, acc *Account, h *Held, r reading, now time.Time, clockDoubt bool) evaluation {
-	e := evaluation{fit: NoTokens}
+//
+// What it gives is in the attempt's room and holds until it runs again.
+func (t *attempt) evaluate(acc *Account, h *Held, now time.Time, clockDoubt bool) *evaluation {
+	e, p, r := &t.room.eval, t.policy, &t.reading
+	*e = evaluation{fit: NoTokens, fits: t.room.fits[:0]}
 	if acc == nil {
 		return e
 	}
 	e.cost, e.pairCost = p.cost(acc, h, now)
 	var used bool
 	for _, as := range acc.Assignments {
-		t := h.Token(as.Token)
-		if t == nil {
+		tok := h.Token(as.Token)
+		if tok == nil {
 			continue
 		}
 		if e.fit == NoTokens {
 			e.fit = NoFit
 		}
-		if clockDoubt && t.Mode == token.TOTP {
+		if clockDoubt && tok.Mode == token.TOTP {
 			e.skipped = true
 			continue
 		}
-		rest, code, ok := r.split(int(t.Digits))
+		rest, code, ok := r.split(int(tok.Digits))
 		if !ok {
 			continue
 		}
-		var buf [token.MaxSeed]byte
-		seed, err := a.Keys.OpenSeed(buf[:0], t.ID, t.Sealed)
-		if err != nil {
-			a.Log.Error("a token's seed cannot be opened; it is left out", "token", t.ID.String(), "error", err)
+		m, ok := t.match(tok, code, now)
+		if !ok {
 			continue
 		}
-		m := t.Evaluate(seed, code, now, p.Window)
-		clear(seed)
 		if m.Result == token.Miss {
 			continue
 		}
-		why := standing(as, t, now)
+		why := standing(as, tok, now)
 		if m.Result == token.Used {
 			used = true
 			if e.fit == NoFit {
-				e.rest, e.digits = rest, t.Digits
+				e.rest, e.digits = rest, tok.Digits
 			}
 			continue
 		}
-		e.fits = append(e.fits, fitted{t, m, why})
+		e.fits = append(e.fits, fitted{tok, m, why})
 		if better := fitOf(p, why); better.rank() > e.fit.rank() {
-			e.fit, e.rest, e.digits, e.shut = better, rest, t.Digits, 0
+			e.fit, e.rest, e.digits, e.shut = better, rest, tok.Digits, 0
 			if better == FitsShut {
 				e.shut = why
 			}
@@ -158,6 +157,17 @@ func (a *Authenticator) evaluate(p *Policy, acc *Account, h *Held, r reading, no
 		e.fit, e.shut = FitsUsed, 0
 	}
 	return e
+}
+
+// match compares a code with one token; ok is false where its seed cannot be opened.
+func (t *attempt) match(tok *token.Token, code []byte, now time.Time) (m token.Match, ok bool) {
+	defer clear(t.room.seed[:])
+	seed, err := t.a.Keys.OpenSeed(t.room.seed[:0], tok.ID, tok.Sealed)
+	if err != nil {
+		t.a.Log.Error("a token's seed cannot be opened; it is left out", "token", tok.ID.String(), "error", err)
+		return m, false
+	}
+	return tok.Evaluate(seed, code, now, t.policy.Window), true
 }
 
 // main is the token that the decision is about: one that can open before one that cannot.

@@ -44,7 +44,9 @@ func TestCodeOfABurntStepIsAReplay(t *testing.T) {
 		for i, s := range standings {
 			acc.Assignments = append(acc.Assignments, token.Assignment{Token: token.ID(i + 1), Standing: s})
 		}
-		return a.evaluate(policy, acc, h, reading{text: []byte(code), alone: true}, now, false)
+		try := newAttempt(a, &Login{}, nil)
+		try.policy, try.reading = policy, reading{text: []byte(code), alone: true}
+		return *try.evaluate(acc, h, now, false)
 	}
 	e := at(now, token.Active, token.Active)
 	if e.fit != FitsOpen || len(e.fits) != 2 || e.cost != 2*30_000_000_000 {

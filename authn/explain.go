@@ -119,7 +119,7 @@ func (a *Authenticator) Explain(ctx context.Context, q Inquiry) (*Explanation, e
 	a.start()
 	x := &Explanation{At: a.Now()}
 	l := &Login{Client: q.Client, Name: q.Name, Station: q.Station, Arrived: time.Now()}
-	t := &attempt{a: a, l: l}
+	t := newAttempt(a, l, nil) // never answered, so it does not go back
 	t.name = q.Client.Names.Read(a.Directories, q.Name)
 	x.Reading = t.name.Steps(a.Directories, &q.Client.Names, q.Name)
 	u, err := a.Directories.Lookup(ctx, &t.name)
@@ -212,7 +212,7 @@ func (x *Explanation) guards(t *attempt, p *Policy, acc *Account, h *Held) {
 	for _, c := range []Class{ClassUnknown, ClassKnown} {
 		s := ClassState{Row: g.Row[c], Stopped: g.Stopped&classStop[c] != 0,
 			Pot: PotState{Spent: g.Spent(classPot(c), x.At), Limit: t.a.Limits.Pot[c], Cost: cost}}
-		if x.At.Unix() < g.Wait[c] {
+		if g.Waits(c, x.At) {
 			s.Until = time.Unix(g.Wait[c], 0).UTC()
 		}
 		x.Guards[c] = s

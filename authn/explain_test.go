@@ -75,7 +75,7 @@ func TestExplainSaysWhatHappens(t *testing.T) {
 		"pending, may":         {policy: authn.Policy{First: authn.Gateway, ActivateAtLogin: true}, change: held(token.Pending)},
 		"PIN, none set":        {policy: authn.Policy{First: authn.PIN, Joined: true}, typed: "4711"},
 		"stopped":              {policy: gateway, change: locked(func(g *authn.Guard, _ time.Time) { g.Stopped = authn.StopAccount })},
-		"waits at a new place": {policy: gateway, change: locked(func(g *authn.Guard, now time.Time) { g.Wait[0] = now.Add(time.Hour).Unix() })},
+		"waits at a new place": {policy: gateway, change: locked(func(g *authn.Guard, now time.Time) { g.Row[0], g.Wait[0] = 12, now.Add(time.Hour).Unix() })},
 		"pot is empty": {policy: password, typed: "pass word ", change: locked(func(g *authn.Guard, now time.Time) {
 			g.Charges = []authn.Charge{{Pot: authn.PotU, Day: token.Day(now), Amount: 1 << 50}}
 		})},
@@ -84,7 +84,7 @@ func TestExplainSaysWhatHappens(t *testing.T) {
 		})},
 		"known": {policy: gateway, change: known(nil), class: authn.ClassKnown},
 		"waits at a known place": {policy: gateway, class: authn.ClassKnown,
-			change: known(func(g *authn.Guard, now time.Time) { g.Wait[1] = now.Add(time.Hour).Unix() })},
+			change: known(func(g *authn.Guard, now time.Time) { g.Row[1], g.Wait[1] = 12, now.Add(time.Hour).Unix() })},
 		"clock in doubt":   {policy: gateway, change: func(h *house, _ *person) { h.auth.Clock.BeginDoubt() }},
 		"nobody fits":      {policy: authn.Policy{First: authn.Gateway, Groups: []string{"cn=others"}}},
 		"denied":           {policy: authn.Policy{Deny: true, Users: []string{"bob"}}},
@@ -93,7 +93,7 @@ func TestExplainSaysWhatHappens(t *testing.T) {
 			h.auth.Replies = &authn.ReplyBook{Rules: []*authn.ReplyRule{{Name: "ip", Set: []authn.Attribute{{Name: "IP", Value: "${attribute.ip}"}}, Required: true}}, Encode: spell}
 		}},
 		"first of two was typed": {policy: gateway, change: func(h *house, p *person) {
-			locked(func(g *authn.Guard, now time.Time) { g.Wait[0] = now.Add(time.Hour).Unix() })(h, p)
+			locked(func(g *authn.Guard, now time.Time) { g.Row[0], g.Wait[0] = 12, now.Add(time.Hour).Unix() })(h, p)
 			gw := gate()
 			gw.GatewayProves = true
 			h.try(gw, "bob", p.devices[0].code(h.step(p.devices[0])), home)

@@ -24,12 +24,12 @@ func (t *attempt) flooding(s Step, now time.Time) bool {
 
 func (t *attempt) gather(s Step, now time.Time) bool {
 	id := t.account.octets()
-	who := id[:]
+	branch, name := "", id[:]
 	if t.account == 0 {
-		who = t.name.spelling(t.l.Name)
+		branch, name = t.name.spelling(t.l.Name)
 	}
 	addr := t.l.Source.Addr().As16()
-	key := t.a.Store.Keyed(domainFlood, []byte(t.l.Client.Name), addr[:], t.l.Station, who)
+	key := t.a.mark(letters(t.l.Client.Name), octets(addr[:]), octets(t.l.Station), letters(branch), octets(name))
 	f := &t.a.floods
 	if f.seen.add(key, now) < floodFrom {
 		return false
@@ -41,8 +41,9 @@ func (t *attempt) gather(s Step, now time.Time) bool {
 	}
 	e := f.held[key]
 	if e == nil {
-		e = t.event(s, now)
-		e.Digest = [16]byte{}
+		e = new(Event) // it outlives this attempt
+		*e = *t.event(s, now)
+		e.Digest, e.Burnt, e.Notices = [16]byte{}, nil, nil
 		// The caller of the login takes its octets back once it is answered.
 		e.Personal.Name, e.Personal.Station = bytes.Clone(e.Personal.Name), bytes.Clone(e.Personal.Station)
 		f.held[key] = e
@@ -51,13 +52,14 @@ func (t *attempt) gather(s Step, now time.Time) bool {
 	return true
 }
 
-// flushFloods writes the shared lines of the minutes before now.
+// flushFloods writes the shared lines of other minutes than now's: of those before it and, where the clock was set back, of
+// those that have not come yet.
 func (a *Authenticator) flushFloods(now time.Time) {
 	f := &a.floods
 	f.mu.Lock()
 	var ready []*Event
 	for key, e := range f.held {
-		if e.At.Unix()/60 < now.Unix()/60 {
+		if e.At.Unix()/60 != now.Unix()/60 {
 			ready = append(ready, e)
 			delete(f.held, key)
 		}

@@ -1,6 +1,7 @@
 package authn
 
 import (
+	"math"
 	"time"
 
 	"sekisho/token"
@@ -30,6 +31,25 @@ func (l Limits) YearlyGuessChance() float64 {
 	return float64(l.Pot[ClassUnknown]+l.Pot[ClassKnown]+l.PairPot) * token.GuessUnit
 }
 
+// MostGuessChance is the yearly chance that a site may leave to guessers without saying why (S4).
+const MostGuessChance = 1e-3
+
+// The bounds of WithGuessChance.
+const (
+	LeastGuessChance = 1e-4
+	WorstGuessChance = 1e-2
+)
+
+// WithGuessChance gives the limits with other pots, so that YearlyGuessChance is the one given: those of single codes share
+// what the pair's leaves as they do in l.
+func (l Limits) WithGuessChance(chance float64) Limits {
+	all := int64(math.Round(chance/token.GuessUnit)) - l.PairPot
+	u := float64(l.Pot[ClassUnknown]) / float64(l.Pot[ClassUnknown]+l.Pot[ClassKnown])
+	l.Pot[ClassUnknown] = int64(float64(all) * u)
+	l.Pot[ClassKnown] = all - l.Pot[ClassUnknown]
+	return l
+}
+
 const (
 	waitFrom  = 3 // misses in a row from which a class waits
 	waitFirst = 30 * time.Second
@@ -51,7 +71,14 @@ var classStop = [2]Stop{ClassUnknown: StopU, ClassKnown: StopK}
 
 // shut reports whether a class may not try single codes now: it is stopped, or its wait has not ended.
 func (g *Guard) shut(c Class, now time.Time) bool {
-	return g.Stopped&classStop[c] != 0 || now.Unix() < g.Wait[c]
+	return g.Stopped&classStop[c] != 0 || g.Waits(c, now)
+}
+
+// Waits reports whether the wait of a class has not ended. One that would last longer than its row can give was begun while
+// the clock stood ahead: it is over, or its owner would be refused until then (S21).
+func (g *Guard) Waits(c Class, now time.Time) bool {
+	left := g.Wait[c] - now.Unix()
+	return left > 0 && left <= int64((waitAfter(g.Row[c])+time.Second+clockSlack)/time.Second)
 }
 
 // canPay reports whether a pot has room for one more cost.

@@ -83,8 +83,8 @@ func TestGuessCosts(t *testing.T) {
 // miss is row 10 once, as a login would do it.
 func miss(acc *Account, c Class, cost int64, now time.Time) *Event {
 	e := &Event{}
-	settle(settlement{step: Step{Row: 10, Do: DoReject, Effects: CountMiss | CountSource | KeepText}, acc: acc, class: c,
-		eval: &evaluation{cost: cost}, limits: NormalLimits, now: now, counts: true}, e)
+	settle(&settlement{step: Step{Row: 10, Do: DoReject, Effects: CountMiss | CountSource | KeepText}, acc: acc, class: c,
+		eval: &evaluation{cost: cost}, limits: &NormalLimits, now: now, counts: true}, e)
 	if e.GuardSet {
 		acc.Guard.Apply(e.Guard)
 	}
@@ -94,7 +94,7 @@ func miss(acc *Account, c Class, cost int64, now time.Time) *Event {
 func accept(acc *Account, source uint64, now time.Time) *Event {
 	e := &Event{}
 	tok := &token.Token{ID: 1, Digits: 6, Form: token.Software, Mode: token.TOTP, Period: 30}
-	settle(settlement{step: Step{Row: 9, Do: DoAccept, Effects: Burn | Clear | Know}, acc: acc, source: source, limits: NormalLimits, now: now,
+	settle(&settlement{step: Step{Row: 9, Do: DoAccept, Effects: Burn | Clear | Know}, acc: acc, source: source, limits: &NormalLimits, now: now,
 		counts: true, eval: &evaluation{digits: 6, fits: []fitted{{token: tok, match: token.Match{Result: token.Fresh, Step: 7}}}}}, e)
 	if e.GuardSet {
 		acc.Guard.Apply(e.Guard)
@@ -104,8 +104,8 @@ func accept(acc *Account, source uint64, now time.Time) *Event {
 
 func theft(acc *Account, now time.Time) *Event {
 	e := &Event{}
-	settle(settlement{step: Step{Row: 11, Do: DoReject, Effects: CountTheft | CountSource | KeepText}, acc: acc, eval: &evaluation{},
-		limits: NormalLimits, now: now, counts: true}, e)
+	settle(&settlement{step: Step{Row: 11, Do: DoReject, Effects: CountTheft | CountSource | KeepText}, acc: acc, eval: &evaluation{},
+		limits: &NormalLimits, now: now, counts: true}, e)
 	acc.Guard.Apply(e.Guard)
 	return e
 }
@@ -159,6 +159,66 @@ func TestMissesInARow(t *testing.T) {
 		}
 		if got := g.Spent(classPot(class), now); got != spent || spent != int64(stop.at) {
 			t.Errorf("%v: %d spent after an accept, %d before", class, got, spent)
+		}
+	}
+}
+
+// TestWaitsOfAClockAhead holds S21: a wait that no row can give was begun while the clock stood ahead. When that is put right
+// the owner must not be kept out until then; one of the right length goes on.
+func TestWaitsOfAClockAhead(t *testing.T) {
+	for row := 1; row <= 60; row++ {
+		for _, ahead := range []time.Duration{time.Minute, time.Hour, days(1), days(3650)} {
+			acc := &Account{ID: 1}
+			for i := range row {
+				miss(acc, ClassKnown, 1, noon.Add(ahead).Add(-time.Duration(row-1-i)*days(1)))
+			}
+			g := &acc.Guard
+			g.Stopped = 0 // the rows' ends are another matter
+			w := waitAfter(uint8(row))
+			if got := g.shut(ClassKnown, noon.Add(ahead)); got != (w > 0) {
+				t.Fatalf("row %d: shut %v while the clock stands ahead", row, got)
+			}
+			if g.shut(ClassKnown, noon) {
+				t.Errorf("row %d, clock set back by %v: the owner is kept out until %v", row, ahead, time.Unix(g.Wait[ClassKnown], 0).UTC())
+			}
+			if w > 0 && !g.shut(ClassKnown, noon.Add(ahead-clockSlack)) {
+				t.Errorf("row %d: a step of the clock that is no jump ends the wait", row)
+			}
+		}
+	}
+}
+
+// TestShortMemoryOfAClockAhead: neither pairs nor refused texts of a clock that stood ahead hold once it is right.
+func TestShortMemoryOfAClockAhead(t *testing.T) {
+	for _, ahead := range []time.Duration{-days(365), -time.Hour, 0, time.Second, time.Minute, time.Hour, days(365)} {
+		then := noon.Add(ahead)
+		m := Memory{Pairs: []Pair{{Source: 3, Until: then.Add(pairLife).Unix(), Tries: 3}}, Wrong: []WrongText{{Hash: 5, Code: 6, Source: 3, At: then.UnixMilli()}}}
+		holds := ahead.Abs() <= clockSlack-time.Second
+		if got := m.pair(3, "gw", noon) != nil; got != holds {
+			t.Errorf("begun %v from now: the pair waits: %v", ahead, got)
+		}
+		if got := m.repeated(5, 3, noon); got != holds {
+			t.Errorf("refused %v from now: repeated: %v", ahead, got)
+		}
+		if got := m.counted(6, noon); got != holds {
+			t.Errorf("refused %v from now: counted: %v", ahead, got)
+		}
+		if got := len(keepWrong(m.Wrong, WrongText{}, noon)); (got == 2) != holds {
+			t.Errorf("refused %v from now: %d texts are kept", ahead, got)
+		}
+	}
+}
+
+func TestWithGuessChance(t *testing.T) {
+	for _, l := range []Limits{NormalLimits, StrictLimits} {
+		for _, chance := range []float64{LeastGuessChance, 3e-4, MostGuessChance, 0.0025, WorstGuessChance} {
+			got := l.WithGuessChance(chance)
+			if math.Abs(got.YearlyGuessChance()-chance) > 2*token.GuessUnit || got.Pot[ClassUnknown] <= 0 || got.Pot[ClassUnknown] >= got.Pot[ClassKnown] || got.PairPot != l.PairPot {
+				t.Errorf("%g: %+v, in all %g", chance, got, got.YearlyGuessChance())
+			}
+		}
+		if got := l.WithGuessChance(l.YearlyGuessChance()); got.YearlyGuessChance() != l.YearlyGuessChance() {
+			t.Errorf("its own chance changes %+v to %+v", l, got)
 		}
 	}
 }

@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"net/netip"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"sekisho/token"
@@ -43,7 +44,8 @@ type Authenticator struct {
 	// the same Store, Keys and Epoch. It is let go of with the first login.
 	Former *Authenticator
 
-	once sync.Once
+	once  sync.Once
+	kinds map[lineKind]slog.Handler // of Run
 	*memory
 }
 
@@ -59,6 +61,7 @@ type memory struct {
 	without  enrolment
 	floods   flood
 	lines    lines
+	seeds    [2]maphash.Seed // of mark
 }
 
 func (a *Authenticator) start() {
@@ -68,7 +71,7 @@ func (a *Authenticator) start() {
 			a.memory, a.Former = a.Former.memory, nil
 			return
 		}
-		a.memory = &memory{pinKey: a.Keys.Derive(PINPurpose)}
+		a.memory = &memory{pinKey: a.Keys.Derive(PINPurpose), seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}}
 		a.states.derive, a.states.epoch = a.Keys.Derive, a.Epoch
 		a.lines.some = make(chan struct{}, 1)
 	})
@@ -78,83 +81,25 @@ func (a *Authenticator) start() {
 const (
 	domainDigest byte = iota + 1
 	domainSource
-	domainFailures
+	_
 	domainText
 	domainCode
 	domainPassword
-	domainFlood
-	domainName
+	_
+	_
 	domainMemo
 )
-
-// attempt is one login on its way through the table.
-type attempt struct {
-	a    *Authenticator
-	l    *Login
-	done func(Decision)
-
-	f        Facts
-	looked   bool // the account was looked at for the rows before the lock
-	apart    bool // on a goroutine of its own: it may wait
-	ctx      context.Context
-	cancel   context.CancelFunc
-	name     NameReading
-	user     *User
-	policy   *Policy
-	grant    *grant // what an Accept carries
-	lesser   *grant // what it carries for who has no token; nil: the person has one
-	noReply  *ReplyError
-	account  AccountID
-	state    dialogue // of an AnswerRound
-	reading  reading
-	password Secret // what a bind would send
-	slot     slot   // of the bind budget
-	passHash uint64
-	signal   chan struct{} // closed when a bind in flight has ended
-	source   uint64        // keyed hash of account and source; 0: none trusted
-	place    netip.Prefix  // where the station is, trusted; invalid: not known
-	failKey  [16]byte      // of user and source, for row 4; zero: none trusted
-	text     uint64
-	digest   [16]byte
-	stages   Stages
-	past     *Event // the same request was answered before the last start (S17)
-	strike   bool   // the answer counts for row 4
-	flooded  bool   // flooding has been asked: a rule that runs twice counts once
-	gathered bool   // what it said
-	answered atomic.Bool
-
-	// What the rule under the lock has decided, for the commit that makes it durable.
-	ruled struct {
-		begun    time.Time
-		decision Decision
-		event    *Event
-		claimed  bool
-	}
-	memo struct { // of this very login
-		key        [16]byte
-		mine       *memo  // this attempt has to end it
-		generation uint32 // of the account when the attempt was decided
-	}
-	room struct { // for what the store is asked with
-		accounts [1]AccountID
-		client   [64]byte
-		source   [64]byte
-		parts    [3][]byte
-		past     Event
-	}
-}
 
 // Authenticate takes a login over and calls done exactly once, on any goroutine and perhaps before it returns; an internal
 // fault ends as Discard. It never waits: what has to wait (a directory that is not in the cache, a bind) goes on in a
 // goroutine of its own. Everything in l but Packet stays untouched by the caller until done is called.
 func (a *Authenticator) Authenticate(l *Login, done func(Decision)) {
 	a.start()
-	t := &attempt{a: a, l: l, done: done}
+	t := newAttempt(a, l, done)
+	defer t.letGo()
 	defer t.rescue()
 	t.name = l.Client.Names.Read(a.Directories, l.Name)
-	t.room.parts = [3][]byte{append(t.room.client[:0], l.Client.Name...), l.Source.AppendTo(t.room.source[:0]), l.Packet}
-	t.digest = a.Store.Keyed(domainDigest, t.room.parts[:]...)
-	t.room.parts = [3][]byte{} // the packet is the caller's again
+	t.digest = t.requestDigest()
 	if a.Store.Verdict(t.digest, a.Now(), &t.room.past) {
 		t.past = &t.room.past
 	}
@@ -164,6 +109,16 @@ func (a *Authenticator) Authenticate(l *Login, done func(Decision)) {
 		return
 	}
 	t.run()
+}
+
+// requestDigest knows the request again after a restart (S17). The packet is hashed where it lies.
+func (t *attempt) requestDigest() [16]byte {
+	client := append(t.room.octets[:0], t.l.Client.Name...)
+	source := t.l.Source.AppendTo(client[len(client):])
+	parts := append(t.room.parts[:0], client, source, t.l.Packet)
+	sum := t.a.Store.Keyed(domainDigest, parts...)
+	clear(parts) // the packet is the caller's again
+	return sum
 }
 
 // RejectDelay is D of S20: refusals to this client leave at whole multiples of it after arrival, so that their moment
@@ -225,7 +180,9 @@ func (t *attempt) run() {
 // goOn continues on a goroutine that may wait.
 func (t *attempt) goOn() {
 	t.apart = true
+	t.hold()
 	go func() {
+		defer t.letGo()
 		defer t.rescue()
 		t.run()
 	}()
@@ -235,6 +192,7 @@ func (t *attempt) goOn() {
 // of a panic can hold what was typed, so only faults of the runtime are quoted.
 func (t *attempt) rescue() {
 	if p := recover(); p != nil {
+		t.broken.Store(true)
 		what := fmt.Sprintf("a %T", p)
 		if e, ok := p.(runtime.Error); ok {
 			what = e.Error()
@@ -254,8 +212,11 @@ func (t *attempt) deadline() context.Context {
 
 // lookup finds out who the name is. It reports false when it went on elsewhere.
 func (t *attempt) lookup() bool {
-	u, ok := t.a.Directories.Peek(&t.name, t.a.Now())
-	if !ok {
+	u, ok := t.a.Directories.Peek(&t.name, t.a.Now(), &t.room.user)
+	switch {
+	case ok && u == nil:
+		t.f.Finding = NobodyFound
+	case !ok:
 		if !t.apart && t.name.Branch != nil {
 			t.goOn()
 			return false
@@ -405,7 +366,8 @@ func (t *attempt) readAnswer() {
 func (t *attempt) binding() stateBinding {
 	b := stateBinding{client: t.l.Client.Name, account: t.account, station: t.l.Station}
 	if b.account == 0 {
-		b.name = t.name.spelling(t.l.Name)
+		branch, name := t.name.spelling(t.l.Name)
+		b.name = slices.Concat([]byte(branch), []byte{0}, name)
 	}
 	return b
 }
@@ -421,27 +383,24 @@ func (t *attempt) trace() {
 		return
 	}
 	t.place = p
-	addr := p.Addr().As16()
-	if t.user == nil {
-		t.failKey = t.a.Store.Keyed(domainName, t.name.spelling(t.l.Name), addr[:])
-	} else {
-		t.failKey = t.a.Store.Keyed(domainFailures, []byte(t.user.Directory), []byte(t.user.ID), addr[:])
-	}
 	if t.account != 0 {
 		id := t.account.octets()
-		t.source = t.a.hash(domainSource, id[:], addr[:])
+		addr := p.Addr().As16()
+		t.source = short(t.keyed(domainSource, octets(id[:]), octets(addr[:])))
 	}
-	t.f.SourceOver = t.a.failures.get(t.failKey, t.a.Now()) > t.a.Limits.SourceRate
+	if now := t.a.Now(); t.a.failures.any(now) {
+		t.f.SourceOver = t.a.failures.get(t.failKey(), now) > t.a.Limits.SourceRate
+	}
 }
 
-// hash is a keyed hash cut to 64 bits and never zero, which stands for none.
-func (a *Authenticator) hash(domain byte, parts ...[]byte) uint64 {
-	h := a.Store.Keyed(domain, parts...)
-	var v uint64
-	for _, c := range h[:8] {
-		v = v<<8 | uint64(c)
+// failKey is under what failures of this user from this source count, where there is one that is trusted.
+func (t *attempt) failKey() [16]byte {
+	addr := t.place.Addr().As16()
+	if t.user == nil {
+		branch, name := t.name.spelling(t.l.Name)
+		return t.a.mark(letters("name"), letters(branch), octets(name), octets(addr[:]))
 	}
-	return max(v, 1)
+	return t.a.mark(letters("user"), letters(t.user.Directory), letters(t.user.ID), octets(addr[:]))
 }
 
 // look fills in the account's part of the facts for the rows before the lock and finds the split of S2. It runs once; it
@@ -451,38 +410,39 @@ func (t *attempt) look() bool {
 		return false
 	}
 	t.looked = true
-	now := t.a.Now()
-	err := t.a.Store.View(t.keys(), func(h *Held) {
-		acc := held(h)
-		t.f.Unenrolled = t.policy != nil && !t.f.Exempt && t.f.Round == FirstRound
-		t.learn(&t.f, acc, h, now)
-		if t.f.Unenrolled {
-			t.password = t.l.Text // there is no code in it
-			var err error
-			if t.lesser, err = t.a.Replies.restricted(t.user, t.policy); err != nil {
-				t.f.Finding, t.f.Why = Barred, ReplyMissing
-				_ = errors.As(err, &t.noReply)
-			}
-			return
-		}
-		if t.reading.alone || t.reading.apart || t.f.Exempt || t.policy == nil || !t.policy.Joined || t.f.Factor != Password || t.f.Round != FirstRound {
-			return
-		}
-		e := t.a.evaluate(t.policy, acc, h, t.reading, now, t.a.clockDoubt())
-		rest, ok := e.rest, e.digits != 0
-		if !ok {
-			rest, _, ok = t.reading.split(codeLength(acc, h))
-		}
-		if !ok {
-			rest = t.reading.text
-		}
-		t.f.HasCode = ok
-		t.password = NewSecret(rest)
-	})
-	if err != nil {
+	if err := t.a.Store.View(t.keys(), t.onLook); err != nil {
 		t.f.Finding, t.f.Why = NoAnswer, StoreDown
 	}
 	return true
+}
+
+// lookHeld is look with the account held.
+func (t *attempt) lookHeld(h *Held) {
+	acc, now := held(h), t.a.Now()
+	t.f.Unenrolled = t.policy != nil && !t.f.Exempt && t.f.Round == FirstRound
+	t.learn(&t.f, acc, h, now)
+	if t.f.Unenrolled {
+		t.password = t.l.Text // there is no code in it
+		var err error
+		if t.lesser, err = t.a.Replies.restricted(t.user, t.policy); err != nil {
+			t.f.Finding, t.f.Why = Barred, ReplyMissing
+			_ = errors.As(err, &t.noReply)
+		}
+		return
+	}
+	if t.reading.alone || t.reading.apart || t.f.Exempt || t.policy == nil || !t.policy.Joined || t.f.Factor != Password || t.f.Round != FirstRound {
+		return
+	}
+	e := t.evaluate(acc, h, now, t.a.clockDoubt())
+	rest, ok := e.rest, e.digits != 0
+	if !ok {
+		rest, _, ok = t.reading.split(codeLength(acc, h))
+	}
+	if !ok {
+		rest = t.reading.text
+	}
+	t.f.HasCode = ok
+	t.password = NewSecret(rest)
 }
 
 func held(h *Held) *Account {
@@ -532,7 +492,7 @@ func (t *attempt) learn(f *Facts, acc *Account, h *Held, now time.Time) {
 func (t *attempt) textHash() uint64 {
 	if t.text == 0 {
 		id := t.account.octets()
-		t.text = t.a.hash(domainText, id[:], t.l.Text.Reveal(), t.l.State, t.l.Code.Reveal())
+		t.text = short(t.keyed(domainText, octets(id[:]), octets(t.l.Text.Reveal()), octets(t.l.State), octets(t.l.Code.Reveal())))
 	}
 	return t.text
 }
@@ -543,7 +503,7 @@ func (t *attempt) slots() {
 	if t.f.Claimed {
 		p = purseReserve
 	}
-	t.passHash = t.a.hash(domainPassword, []byte(t.user.Directory), []byte(t.user.ID), t.password.Reveal())
+	t.passHash = short(t.keyed(domainPassword, letters(t.user.Directory), letters(t.user.ID), octets(t.password.Reveal())))
 	ans := t.a.budget.reserve(t.userKey(), p, t.passHash, t.name.Branch.Directory.FailureLimit(), t.a.Now())
 	if ans.stale {
 		t.f.Proof = Wrong

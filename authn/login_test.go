@@ -115,7 +115,9 @@ func TestSecondCode(t *testing.T) {
 			want(t, "miss", h.try(gw, "bob", pw+h.wrong(p, i), "203.0.113.9"), authn.Reject, authn.WrongCode)
 		}
 		// As after more of them: the wait of the third is over in half a minute.
-		h.edit(p, func(a *authn.Account) { a.Guard.Wait[authn.ClassUnknown] = h.clock.now().Add(time.Hour).Unix() }, authn.ResetGuard)
+		h.edit(p, func(a *authn.Account) {
+			a.Guard.Row[authn.ClassUnknown], a.Guard.Wait[authn.ClassUnknown] = 12, h.clock.now().Add(time.Hour).Unix()
+		}, authn.ResetGuard)
 		binds := h.dir.sent.Load()
 		want(t, "first code", h.try(gw, "bob", pw+d.code(h.step(d)), home), authn.Reject, authn.FirstOfTwo)
 		want(t, "the same again", h.try(gw, "bob", pw+d.code(h.step(d)), home), authn.Reject, authn.AlreadyUsed)

@@ -1,14 +1,16 @@
 package authn
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
 )
 
-// line is one attempt on its way to the log.
+// line is one attempt on its way to the log. It holds copies, because the login is the caller's again once it is answered.
 type line struct {
 	at       time.Time
 	client   string
@@ -19,9 +21,10 @@ type line struct {
 	account  AccountID
 	repeat   bool
 	stages   Stages
-	notices  []Notice
-	source   string
-	station  string
+	notices  [8]Notice // more than an event can owe; zeros at the end
+	source   netip.Addr
+	station  [stationShown]byte
+	shown    uint8  // octets of station
 	reply    string // the rules that decided reply attributes, or why there is no reply
 	attempts uint32
 }
@@ -39,7 +42,9 @@ func (t *attempt) logLine(d Decision, e *Event, notices []Notice) {
 		return
 	}
 	l := line{at: t.a.Now(), client: t.l.Client.Name, verdict: d.Verdict, reason: d.Reason, account: d.Account, repeat: d.Repeat,
-		stages: t.stages, notices: notices, source: t.l.Source.Addr().String(), station: printable(t.l.Station)}
+		stages: t.stages, source: t.l.Source.Addr()}
+	copy(l.notices[:], notices)
+	l.shown = uint8(copy(l.station[:], t.l.Station))
 	if t.user != nil {
 		l.name = t.user.Name
 	}
@@ -65,6 +70,7 @@ type lines struct {
 
 	mu      sync.Mutex
 	waiting []line
+	spare   []line // what the writer gave back
 }
 
 // put reports false where there is no room.
@@ -88,14 +94,27 @@ func (q *lines) take() []line {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	all := q.waiting
-	q.waiting = nil
+	q.waiting, q.spare = q.spare, nil
 	return all
 }
 
-// printable cuts octets from a packet to one short line of text.
+// giveBack lets the next lines be put where those were that have been written.
+func (q *lines) giveBack(written []line) {
+	clear(written)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.spare = written[:0]
+}
+
+// stationShown is how much of a Calling-Station-Id the log has, in octets.
+const stationShown = 64
+
+// printable makes octets from a packet one short line of text.
 func printable(b []byte) string {
-	const most = 64
-	s := strings.ToValidUTF8(string(b[:min(len(b), most)]), "?")
+	if !bytes.ContainsFunc(b, func(r rune) bool { return r < ' ' || r >= 0x7f }) {
+		return string(b)
+	}
+	s := strings.ToValidUTF8(string(b), "?")
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || (r >= 0x80 && r < 0xa0) || r == 0x2028 || r == 0x2029 {
 			return '?'
@@ -130,45 +149,95 @@ func (a *Authenticator) Run(ctx context.Context) {
 	}
 }
 
-func (a *Authenticator) writeLines() {
-	for _, l := range a.lines.take() {
-		a.write(l)
-	}
+// Gatherer is a slog.Handler that can write many lines at once.
+type Gatherer interface {
+	// Gather runs f and writes what is logged meanwhile when f has returned, or a large part of it is there.
+	Gather(f func())
 }
 
-func (a *Authenticator) write(l line) {
-	args := []any{"client", l.client, "verdict", l.verdict.String(), "reason", l.reason.String(), "row", l.row,
-		"ms", float64(l.stages.Total.Microseconds()) / 1000}
+func (a *Authenticator) writeLines() {
+	all := a.lines.take()
+	write := func() {
+		for i := range all {
+			a.write(&all[i])
+		}
+	}
+	if g, ok := a.Log.Handler().(Gatherer); ok {
+		g.Gather(write)
+	} else {
+		write()
+	}
+	a.lines.giveBack(all)
+}
+
+// lineKind is what the lines of very many logins have in common.
+type lineKind struct {
+	client  string
+	verdict Verdict
+	reason  Reason
+	row     uint8
+}
+
+// lineKinds bounds what is kept. Real sites have some dozens.
+const lineKinds = 1000
+
+// kind gives a handler that has written the common part already: most of the work of a line. Run alone calls it.
+func (a *Authenticator) kind(l *line) slog.Handler {
+	k := lineKind{l.client, l.verdict, l.reason, l.row}
+	h := a.kinds[k]
+	if h == nil {
+		if a.kinds == nil || len(a.kinds) >= lineKinds {
+			a.kinds = make(map[lineKind]slog.Handler)
+		}
+		h = a.Log.Handler().WithAttrs([]slog.Attr{slog.String("client", l.client), slog.String("verdict", l.verdict.String()),
+			slog.String("reason", l.reason.String()), slog.Int("row", int(l.row)), slog.String("why", l.reason.Sentence())})
+		a.kinds[k] = h
+	}
+	return h
+}
+
+func (a *Authenticator) write(l *line) {
+	var room [16]slog.Attr
+	args := append(room[:0], slog.Float64("ms", milliseconds(l.stages.Total)))
 	if l.name != "" {
-		args = append(args, "user", l.name)
+		args = append(args, slog.String("user", l.name))
 	}
 	if l.account != 0 {
-		args = append(args, "account", l.account.String())
+		args = append(args, slog.String("account", l.account.String()))
 	}
-	if l.station != "" {
-		args = append(args, "station", l.station)
+	if l.shown > 0 {
+		args = append(args, slog.String("station", printable(l.station[:l.shown])))
 	}
-	args = append(args, "from", l.source)
+	args = append(args, slog.String("from", l.source.String()))
 	if l.reply != "" {
-		args = append(args, "reply", l.reply)
+		args = append(args, slog.String("reply", l.reply))
 	}
 	if l.repeat {
-		args = append(args, "repeat", true)
+		args = append(args, slog.Bool("repeat", true))
 	}
 	if l.stages.Lookup > 0 {
-		args = append(args, "lookup_ms", float64(l.stages.Lookup.Microseconds())/1000)
+		args = append(args, slog.Float64("lookup_ms", milliseconds(l.stages.Lookup)))
 	}
 	if l.stages.Bind > 0 {
-		args = append(args, "bind_ms", float64(l.stages.Bind.Microseconds())/1000)
+		args = append(args, slog.Float64("bind_ms", milliseconds(l.stages.Bind)))
 	}
-	for _, n := range l.notices {
-		args = append(args, "notice", n.String())
+	for _, n := range l.owed() {
+		args = append(args, slog.String("notice", n.String()))
 	}
 	if l.attempts > 1 {
-		args = append(args, "attempts", l.attempts)
+		args = append(args, slog.Uint64("attempts", uint64(l.attempts)))
 	}
-	args = append(args, "why", l.reason.Sentence())
-	r := slog.NewRecord(l.at, level(l.verdict, l.notices), "login", 0) // at its own time, not the writing's
-	r.Add(args...)
-	_ = a.Log.Handler().Handle(context.Background(), r)
+	r := slog.NewRecord(l.at, level(l.verdict, l.owed()), "login", 0) // at its own time, not the writing's
+	r.AddAttrs(args...)
+	_ = a.kind(l).Handle(context.Background(), r)
 }
+
+func (l *line) owed() []Notice {
+	n := 0
+	for n < len(l.notices) && l.notices[n] != 0 {
+		n++
+	}
+	return l.notices[:n]
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -92,6 +92,7 @@ func (m *Metrics) drop() {
 
 // enrolment is who was let in without a token since the start and still goes without one. The zero value is ready.
 type enrolment struct {
+	some   atomic.Bool // there are any; nearly every login finds none
 	mu     sync.Mutex
 	people map[AccountID]struct{}
 }
@@ -102,6 +103,9 @@ func (a *Authenticator) enrolment(d Decision) {
 		return
 	}
 	e := &a.without
+	if d.Reason != OKUnenrolled && !e.some.Load() {
+		return
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if d.Reason == OKUnenrolled {
@@ -112,6 +116,7 @@ func (a *Authenticator) enrolment(d Decision) {
 	} else {
 		delete(e.people, d.Account)
 	}
+	e.some.Store(len(e.people) > 0)
 	a.Metrics.without.Set(float64(len(e.people)))
 }
 

@@ -52,6 +52,30 @@ func FoldName(name []byte) ([]byte, error) {
 	return name, nil
 }
 
+// AppendFolded appends the form in which names are compared without regard to case, FoldCase of FoldName, to dst. Names in
+// ASCII cost no memory where dst has room. The error is an [ErrUnknownUser].
+func AppendFolded(dst, name []byte) ([]byte, error) {
+	folded, err := FoldName(name)
+	if err != nil {
+		return dst, err
+	}
+	if !isASCII(folded) {
+		return append(dst, FoldCase(string(folded))...), nil
+	}
+	return appendLower(dst, folded), nil
+}
+
+// appendLower is for ASCII.
+func appendLower(dst, text []byte) []byte {
+	for _, c := range text {
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		dst = append(dst, c)
+	}
+	return dst
+}
+
 // FoldCase makes folded texts comparable without regard to case. Folding can undo the normal form, so that is restored.
 func FoldCase(folded string) string {
 	if isASCII(folded) {
@@ -238,17 +262,18 @@ func sameRealm(folded string, typed []byte) bool {
 	return folded == FoldCase(string(typed))
 }
 
-// spelling is one text for all spellings that are read as one name, for what is remembered of names that nobody has. A
-// UPN suffix makes no other name here: somebody who exists is mostly one person with it and without it.
-func (r *NameReading) spelling(typed []byte) []byte {
+// spelling is one text for all spellings that are read as one name, for what is remembered of names that nobody has, with
+// the directory that it is read for. A UPN suffix makes no other name here: somebody who exists is mostly one person with
+// it and without it.
+func (r *NameReading) spelling(typed []byte) (branch string, name []byte) {
 	if r.Branch == nil {
-		return spelling(typed)
+		return "", spelling(typed)
 	}
-	name := r.Name
+	name = r.Name
 	if r.whole {
 		name = name[:len(name)-len(r.realm)-1]
 	}
-	return slices.Concat([]byte(r.Branch.Name), []byte{0}, spelling(name))
+	return r.Branch.Name, spelling(name)
 }
 
 // Err is why a name is nobody's, as an ErrUnknownUser; nil where there is a directory to ask.

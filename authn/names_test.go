@@ -303,3 +303,22 @@ func TestReadingCostsNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestAppendFolded: names in ASCII are folded as all others are, without memory.
+func TestAppendFolded(t *testing.T) {
+	room := make([]byte, 0, authn.MaxName)
+	for _, name := range []string{"alice", " ALICE ", "田中", "Straße", "ＡＬＩＣＥ", "a\x00b", "", " ", "a\xff", strings.Repeat("x", 254), "[Z]@{z}"} {
+		want := ""
+		folded, wrong := authn.FoldName([]byte(name))
+		if wrong == nil {
+			want = authn.FoldCase(string(folded))
+		}
+		if got, err := authn.AppendFolded(room, []byte(name)); string(got) != want || !errors.Is(err, wrong) {
+			t.Errorf("%q: %q %v, want %q %v", name, got, err, want, wrong)
+		}
+	}
+	name := []byte(" Alice.SMITH ")
+	if n := testing.AllocsPerRun(100, func() { room, _ = authn.AppendFolded(room[:0], name) }); n != 0 || string(room) != "alice.smith" {
+		t.Errorf("%v allocations, %q", n, room)
+	}
+}

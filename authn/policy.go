@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -30,7 +31,30 @@ func (p *Policy) forUser(u *User) bool {
 	case memberOf(u, p.Groups):
 		return true
 	}
-	return len(p.Users) > 0 && slices.Contains(p.Users, FoldUserName(u.Name))
+	return len(p.Users) > 0 && namesUser(p.Users, u.Name)
+}
+
+// namesUser is whether FoldUserName of a name is among them.
+func namesUser(folded []string, name string) bool {
+	if !isASCII(name) {
+		return slices.Contains(folded, FoldUserName(name))
+	}
+	name = strings.TrimSpace(name) // the same without memory: what is folded has small letters alone
+	return slices.ContainsFunc(folded, func(f string) bool {
+		if len(f) != len(name) {
+			return false
+		}
+		for i := range len(f) {
+			c := name[i]
+			if 'A' <= c && c <= 'Z' {
+				c += 'a' - 'A'
+			}
+			if f[i] != c {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 // FoldUserName gives the form in which [Policy].Users names people: the canonical name without blanks around it, in NFKC

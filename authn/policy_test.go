@@ -1,6 +1,7 @@
 package authn
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -130,6 +131,16 @@ func TestPoliciesOfDirectories(t *testing.T) {
 	} {
 		if p := For(corp, &Client{}, tt.user); p.Name != tt.want {
 			t.Errorf("%+v: policy %s, want %s", tt.user, p.Name, tt.want)
+		}
+	}
+}
+
+// TestNamesUser compares the way without memory with FoldUserName.
+func TestNamesUser(t *testing.T) {
+	folded := []string{"alice", "田中", "strasse", "bob smith", "k"}
+	for _, name := range []string{"alice", " ALICE ", "Alice", "alic", "alicee", "alice\t", "田中", " 田中", "Straße", "STRASSE", "Bob Smith", "bob  smith", "", " ", "\u212a", "K", "@lice", "ＡＬＩＣＥ"} {
+		if got, want := namesUser(folded, name), slices.Contains(folded, FoldUserName(name)); got != want {
+			t.Errorf("%q: %v, want %v", name, got, want)
 		}
 	}
 }

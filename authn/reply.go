@@ -243,10 +243,12 @@ type grant struct {
 	rules   string // names of the rules that decided something, bounded, for log and event
 }
 
+var noGrant = new(grant)
+
 // grant gives the reply of a user at a client under a policy. The error is a [ReplyError].
 func (b *ReplyBook) grant(c *Client, u *User, p *Policy) (*grant, error) {
 	if b == nil {
-		return &grant{}, nil
+		return noGrant, nil
 	}
 	b.once.Do(b.prepare)
 	key := replyKey{policy: p}
@@ -282,7 +284,7 @@ func (b *ReplyBook) grant(c *Client, u *User, p *Policy) (*grant, error) {
 // restricted gives the reply of who is let in without a token: neither the policy's own nor any rule's.
 func (b *ReplyBook) restricted(u *User, p *Policy) (*grant, error) {
 	if b == nil {
-		return &grant{}, nil
+		return noGrant, nil
 	}
 	alone := ReplyBook{Encode: b.Encode}
 	return alone.encode(nil, u, &Policy{Reply: p.Unenrolled.Reply})

@@ -11,14 +11,15 @@ type settlement struct {
 	step   Step
 	acc    *Account
 	eval   *evaluation
-	limits Limits
+	limits *Limits
 	class  Class
 	now    time.Time
 	source uint64 // keyed hash; 0: none trusted
 	client string
-	counts bool   // false: this code was counted less than 10 s ago in the same episode (row 1)
-	text   uint64 // keyed hash of the refused text
-	code   uint64 // of the code with station and service
+	counts bool    // false: this code was counted less than 10 s ago in the same episode (row 1)
+	text   uint64  // keyed hash of the refused text
+	code   uint64  // of the code with station and service
+	room   *Memory // for the account's short memory; nil: none
 }
 
 // pairLife and pairTries bound how long a first code waits for its second (S1 row 13).
@@ -33,7 +34,7 @@ const (
 
 // settle turns an ending into what is written: the event's state after, its notices, and the account's short memory. It
 // is pure; its result may be worked out again on other state. memory is nil when it stays as it is.
-func settle(s settlement, e *Event) (memory *Memory) {
+func settle(s *settlement, e *Event) (memory *Memory) {
 	if s.acc == nil {
 		return nil
 	}
@@ -83,7 +84,7 @@ func settle(s settlement, e *Event) (memory *Memory) {
 }
 
 // burn takes the step on every token that shows the code, so that no other door takes it again (S16).
-func burn(s settlement, e *Event) {
+func burn(s *settlement, e *Event) {
 	for _, f := range s.eval.fits {
 		b := Burnt{Token: f.token.ID, Last: f.match.Step, Drift: f.token.Drift, DriftDay: f.token.DriftDay}
 		if s.step.Do == DoAccept {
@@ -97,7 +98,7 @@ func burn(s settlement, e *Event) {
 }
 
 // countMiss is row 10: the charge stays, and from the third miss in a row the class waits.
-func countMiss(s settlement, g GuardAfter, e *Event) GuardAfter {
+func countMiss(s *settlement, g GuardAfter, e *Event) GuardAfter {
 	c := s.class
 	g.Charge = s.acc.Guard.charged(classPot(c), s.eval.cost, s.now)
 	if g.Row[c] < 255 {
@@ -121,7 +122,7 @@ func countMiss(s settlement, g GuardAfter, e *Event) GuardAfter {
 }
 
 // countTheft is row 11: somebody holds the token and not the first factor.
-func countTheft(s settlement, g GuardAfter, e *Event) GuardAfter {
+func countTheft(s *settlement, g GuardAfter, e *Event) GuardAfter {
 	g.Charge = s.acc.Guard.charged(PotTheft, 1, s.now)
 	if g.TheftRun < 255 {
 		g.TheftRun++
@@ -150,16 +151,19 @@ func containsKnown(known []KnownSource, k KnownSource) bool {
 }
 
 // remember is the account's short memory after an ending: pairs begun, missed, claimed or ended, and refused texts.
-func remember(s settlement) *Memory {
+func remember(s *settlement) *Memory {
 	const pairEffects = StartPair | EndPair | MissPair | ReleasePair
 	keepText := s.step.Has(KeepText)
 	if s.step.Effects&pairEffects == 0 && !keepText {
 		return nil
 	}
-	old := s.acc.Memory
-	m := &Memory{Pairs: make([]Pair, 0, len(old.Pairs)+1), Wrong: old.Wrong}
+	old, m := &s.acc.Memory, s.room
+	if m == nil {
+		m = new(Memory)
+	}
+	*m = Memory{Wrong: old.Wrong} // its slices become the account's, so they are new where they differ
 	for _, p := range old.Pairs {
-		if s.now.Unix() >= p.Until {
+		if !p.waits(s.now) {
 			continue
 		}
 		if p.matches(s.source, s.client) {
@@ -193,10 +197,17 @@ func remember(s settlement) *Memory {
 	return m
 }
 
+// recent reports that a moment in Unix milliseconds is less than life ago. One that has not come yet is not: the clock stood
+// ahead then (S21).
+func recent(at int64, life time.Duration, now time.Time) bool {
+	age := now.UnixMilli() - at
+	return age < life.Milliseconds() && age > -clockSlack.Milliseconds()
+}
+
 func keepWrong(old []WrongText, w WrongText, now time.Time) []WrongText {
 	kept := make([]WrongText, 0, len(old)+1)
 	for _, o := range old {
-		if o.At > now.Add(-textLife).UnixMilli() {
+		if recent(o.At, textLife, now) {
 			kept = append(kept, o)
 		}
 	}
@@ -215,10 +226,17 @@ func (p *Pair) matches(source uint64, client string) bool {
 	return p.Client == client
 }
 
+// waits reports that the second code may still come. A pair that would wait longer than pairs do was begun while the clock
+// stood ahead (S21).
+func (p *Pair) waits(now time.Time) bool {
+	left := p.Until - now.Unix()
+	return left > 0 && left <= int64((pairLife+clockSlack)/time.Second)
+}
+
 // pair finds the pending first code for a source.
 func (m *Memory) pair(source uint64, client string, now time.Time) *Pair {
 	for i := range m.Pairs {
-		if p := &m.Pairs[i]; p.matches(source, client) && now.Unix() < p.Until {
+		if p := &m.Pairs[i]; p.matches(source, client) && p.waits(now) {
 			return p
 		}
 	}
@@ -243,9 +261,8 @@ func (m *Memory) repeated(text, source uint64, now time.Time) bool {
 	if source == 0 {
 		return false
 	}
-	since := now.Add(-textLife).UnixMilli()
 	for _, w := range m.Wrong {
-		if w.Hash == text && w.Source == source && w.At > since {
+		if w.Hash == text && w.Source == source && recent(w.At, textLife, now) {
 			return true
 		}
 	}
@@ -254,9 +271,8 @@ func (m *Memory) repeated(text, source uint64, now time.Time) bool {
 
 // counted reports that the same code of the same episode (user, service, station) was counted within 10 s.
 func (m *Memory) counted(code uint64, now time.Time) bool {
-	since := now.Add(-codeLife).UnixMilli()
 	for _, w := range m.Wrong {
-		if w.Code == code && w.At > since {
+		if w.Code == code && recent(w.At, codeLife, now) {
 			return true
 		}
 	}

@@ -45,7 +45,7 @@ func TestBurnIsOnEveryTokenThatMatches(t *testing.T) {
 	} {
 		acc := &Account{ID: 9}
 		e := &Event{Step: token.NoStep}
-		settle(settlement{step: c.step, acc: acc, eval: withFit(&evaluation{fits: c.fits, digits: 6}), limits: NormalLimits, now: now, counts: true, source: 3}, e)
+		settle(&settlement{step: c.step, acc: acc, eval: withFit(&evaluation{fits: c.fits, digits: 6}), limits: &NormalLimits, now: now, counts: true, source: 3}, e)
 		if e.Token != c.token || e.Step != c.at {
 			t.Errorf("%s: the event names token %d step %d, want %d and %d", name, e.Token, e.Step, c.token, c.at)
 		}
@@ -69,7 +69,7 @@ func TestPairs(t *testing.T) {
 	now := noon
 	do := func(e Effects, ev *evaluation, counts bool) *Event {
 		event := &Event{}
-		if m := settle(settlement{step: Step{Row: 13, Do: DoReject, Effects: e}, acc: acc, eval: ev, limits: NormalLimits, now: now, counts: counts,
+		if m := settle(&settlement{step: Step{Row: 13, Do: DoReject, Effects: e}, acc: acc, eval: ev, limits: &NormalLimits, now: now, counts: counts,
 			source: 7, client: "gw"}, event); m != nil {
 			acc.Memory = *m
 		}
@@ -150,7 +150,7 @@ func TestRefusedTextsAndEpisodes(t *testing.T) {
 	acc := &Account{ID: 1}
 	now := noon
 	keep := func(text, code uint64) {
-		if m := settle(settlement{step: Step{Row: 12, Do: DoReject, Effects: KeepText | CountSource}, acc: acc, eval: &evaluation{}, now: now,
+		if m := settle(&settlement{step: Step{Row: 12, Do: DoReject, Effects: KeepText | CountSource}, acc: acc, eval: &evaluation{}, now: now,
 			source: 7, text: text, code: code}, &Event{}); m != nil {
 			acc.Memory = *m
 		}
@@ -205,7 +205,7 @@ func TestRefunds(t *testing.T) {
 		}
 		acc := &Account{ID: 1}
 		e := &Event{}
-		settle(settlement{step: Step{Do: DoReject, Effects: effects}, acc: acc, eval: ev, limits: NormalLimits, class: ClassKnown, now: noon, counts: true}, e)
+		settle(&settlement{step: Step{Do: DoReject, Effects: effects}, acc: acc, eval: ev, limits: &NormalLimits, class: ClassKnown, now: noon, counts: true}, e)
 		if e.GuardSet {
 			acc.Guard.Apply(e.Guard)
 		}

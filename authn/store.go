@@ -75,6 +75,8 @@ const (
 //   - an error from f abandons the update and is returned by Update; nothing is applied or saved and done is not called.
 //   - an account is created at most once for one user of one directory: Update returns ErrExists for a second one, and
 //     nothing of that change is applied.
+//   - f, done and what a Change points to are not used after done returned, nor after Update returned an error; Held is
+//     used by f alone, while it runs. So a caller may use all of them again.
 //   - a step once burnt stays burnt, whatever becomes of the commit.
 type Store interface {
 	Update(keys Keys, f func(*Held) (Change, error), done func(error)) error
@@ -82,7 +84,8 @@ type Store interface {
 	View(keys Keys, f func(*Held)) error
 	// AccountOf finds the account of a directory's user; zero when there is none.
 	AccountOf(directory, external string) AccountID
-	// Verdict finds the event that answered the same request within 60 s before the last start (S17), and puts it into into.
+	// Verdict finds the event that answered the same request within 60 s before the last start (S17), and fills into with
+	// what is kept of it: when, how and why it was answered, for which account and token.
 	Verdict(digest [16]byte, now time.Time, into *Event) bool
 	// Keyed gives a keyed hash for digests, sources and memos; domain keeps their uses apart.
 	Keyed(domain byte, parts ...[]byte) [16]byte

@@ -53,7 +53,10 @@ type File struct {
 	times  bindTimes
 }
 
-var _ authn.Directory = (*File)(nil)
+var (
+	_ authn.Directory = (*File)(nil)
+	_ authn.Peeker    = (*File)(nil)
+)
 
 // Check reads the file and gives what is wrong with it; faults inside the file come as one, with their places.
 func (c FileConfig) Check() Faults {
@@ -187,6 +190,21 @@ func (f *File) Peek(name []byte, _ time.Time) (*authn.User, bool) {
 	}
 	u := f.byName[authn.FoldCase(folded)]
 	return u, u != nil
+}
+
+// PeekInto is Peek into the caller's room. Whoever is not in the file is nobody.
+func (f *File) PeekInto(name []byte, _ time.Time, room *authn.User) (found, known bool) {
+	var octets [authn.MaxName]byte
+	folded, err := authn.AppendFolded(octets[:0], name)
+	if err != nil {
+		return false, true
+	}
+	u := f.byName[string(folded)]
+	if u == nil {
+		return false, true
+	}
+	*room = *u
+	return true, true
 }
 
 // Lookup finds a user, without regard to case, width and blanks around the name.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -74,8 +75,13 @@ users:
 		t.Errorf("%+v %v", p, ok)
 	}
 	for _, s := range spellings("alice") {
-		if got, err := f.Lookup(t.Context(), []byte(s)); err == nil && got != u || err != nil && !errors.Is(err, authn.ErrUnknownUser) {
+		got, err := f.Lookup(t.Context(), []byte(s))
+		if err == nil && got != u || err != nil && !errors.Is(err, authn.ErrUnknownUser) {
 			t.Errorf("%q: %+v %v", s, got, err)
+		}
+		room := authn.User{Barred: authn.UserLocked, Groups: []string{"of another one"}}
+		if found, known := f.PeekInto([]byte(s), time.Now(), &room); !known || found != (err == nil) || found && !reflect.DeepEqual(room, *u) {
+			t.Errorf("%q: %v %v %+v", s, found, known, room)
 		}
 	}
 	for _, s := range []string{"", "*", "alicex", "\x00", "7"} {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that the tests need. Their services are kept from starting while they are installed;
+# Installs the Debian packages that the tests need, and those that are named to it. Their services are kept from starting while they are installed;
 # whatever decided about that before is put back. Without root and sudo it names what is missing and fails.
 set -euo pipefail
 
@@ -16,7 +16,10 @@ packages=(
   oathtool pskctool socat    # codes, seed files and pipes from outside
   iproute2 iputils-ping      # network namespaces
   systemd                    # reads the unit file
+  python3-aiosmtpd           # a real mail server
+  rsyslog                    # a real syslog server
   ca-certificates
+  "$@"
 )
 
 missing=()

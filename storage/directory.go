@@ -24,7 +24,10 @@ type ownDirectory struct {
 	name string
 }
 
-var _ authn.Directory = ownDirectory{}
+var (
+	_ authn.Directory = ownDirectory{}
+	_ authn.Peeker    = ownDirectory{}
+)
 
 // Directory gives the directory of kind `none` with that name in the config: its users are the accounts that an import
 // made, External being the folded name ([FoldName]). It knows no passwords.
@@ -33,6 +36,31 @@ func (db *DB) Directory(name string) authn.Directory { return ownDirectory{db, n
 func (d ownDirectory) Peek(name []byte, _ time.Time) (*authn.User, bool) {
 	u, err := d.Lookup(context.Background(), name)
 	return u, err == nil
+}
+
+// PeekInto shares the folded name with the account.
+func (d ownDirectory) PeekInto(name []byte, _ time.Time, room *authn.User) (found, known bool) {
+	var octets [authn.MaxName]byte
+	folded, err := authn.AppendFolded(octets[:0], name)
+	if err != nil {
+		return false, true
+	}
+	st := d.db.state.Load()
+	st.mu.RLock()
+	slot, ok := st.userSlot(d.name, alias(folded))
+	claimed := false
+	var id string
+	if ok {
+		id, _ = st.namesOf(st.accounts.at(slot))
+	} else {
+		_, claimed = st.claims.users[userKey{d.name, string(folded)}]
+	}
+	st.mu.RUnlock()
+	if !ok {
+		return false, !claimed
+	}
+	*room = authn.User{Directory: d.name, ID: id, Name: id}
+	return true, true
 }
 
 func (d ownDirectory) Lookup(_ context.Context, name []byte) (*authn.User, error) {

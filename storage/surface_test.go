@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -341,16 +342,16 @@ func TestVerdictsAndNonces(t *testing.T) {
 	login(1, now)
 	now = now.Add(70 * time.Second)
 	login(2, now)
-	var ev authn.Event
-	if db.Verdict([16]byte{2}, now, &ev) {
+	if db.Verdict([16]byte{2}, now, new(authn.Event)) {
 		t.Error("a verdict of this very start")
 	}
 	closeDB(t, db)
 	now = now.Add(10 * time.Second)
 	db = s.open(t)
-	if db.Verdict([16]byte{1}, now, &ev) {
+	if db.Verdict([16]byte{1}, now, new(authn.Event)) {
 		t.Error("a verdict of more than 60 s ago")
 	}
+	var ev authn.Event
 	if ok := db.Verdict([16]byte{2}, now, &ev); !ok || ev.Reason != authn.WrongCode {
 		t.Errorf("the verdict of 10 s ago: %+v, %v", ev, ok)
 	}
@@ -363,7 +364,7 @@ func TestVerdictsAndNonces(t *testing.T) {
 		t.Error("a verdict that has grown old")
 	}
 	db.verdicts.Store(nil)
-	if db.Verdict([16]byte{2}, now, &ev) {
+	if db.Verdict([16]byte{2}, now, new(authn.Event)) {
 		t.Error("a verdict after all were dropped")
 	}
 }
@@ -443,10 +444,17 @@ func TestDirectory(t *testing.T) {
 		if !ok || db.AccountOf(u.Directory, u.ID) != a.ID {
 			t.Errorf("%q is not found", name)
 		}
+		room := authn.User{Barred: authn.UserLocked, Groups: []string{"of another one"}}
+		if found, known := d.(authn.Peeker).PeekInto([]byte(name), time.Now(), &room); !found || !known || !reflect.DeepEqual(room, *u) {
+			t.Errorf("%q: %v %v %+v, not %+v", name, found, known, room, *u)
+		}
 	}
 	for _, name := range []string{"", " ", "stra\x00sse", "stra\xffe", "strase", strings.Repeat("x", 254), "strasse\n"[:7] + "\x07"} {
 		if _, err := d.Lookup(context.Background(), []byte(name)); !errors.Is(err, authn.ErrUnknownUser) {
 			t.Errorf("%q: %v", name, err)
+		}
+		if found, known := d.(authn.Peeker).PeekInto([]byte(name), time.Now(), new(authn.User)); found || !known {
+			t.Errorf("%q: found %v, known %v", name, found, known)
 		}
 	}
 	if r, err := d.Authenticate(context.Background(), &authn.User{}, authn.NewSecret([]byte("x"))); err == nil || r.OK {

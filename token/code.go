@@ -5,62 +5,120 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"crypto/subtle"
+	"encoding"
 	"encoding/binary"
+	"hash"
 	"math"
+	"sync"
 	"time"
 )
 
 var powers = [...]uint32{1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000}
 
-// generator makes the codes of one token. It is HMAC (RFC 2104) written out over the one-shot hash functions: the key is
-// prepared once for all steps of a window and, unlike with crypto/hmac, nothing goes to the heap. Its owner clears it.
+// generator makes the codes of one token. It is HMAC (RFC 2104) over a hash that goes back to where it stood after the key:
+// that is worked out once for all steps of a window, and a code then takes half the work. It is used again and again, so
+// that nothing goes to the heap. Its owner calls wipe.
 type generator struct {
-	hash   Hash
 	digits uint8
-	block  int                                  // octets of the hash's block
-	inner  [sha512.BlockSize + 8]byte           // key XOR ipad, then the step
-	outer  [sha512.BlockSize + sha512.Size]byte // key XOR opad, then the inner sum
+	made   [SHA512 + 1]resumable // each hash, made when it is first needed
+	hash   resumable
+	block  [sha512.BlockSize]byte // the key, filled up, XOR a pad
+	inner  state                  // after key XOR ipad
+	outer  state                  // after key XOR opad
+	step   [8]byte
 	sum    [sha512.Size]byte
 	text   [MaxDigits]byte
 }
 
-func (g *generator) init(t *Token, seed []byte) {
-	g.hash, g.digits = t.Hash, t.Digits
-	g.block = sha1.BlockSize
-	if g.hash == SHA512 {
-		g.block = sha512.BlockSize
+// resumable is a hash that can go back to an earlier state.
+type resumable interface {
+	hash.Hash
+	encoding.BinaryAppender
+	encoding.BinaryUnmarshaler
+}
+
+// state is a hash's own form of where it stands; the longest, that of SHA-512, has 204 octets.
+type state struct {
+	octets [256]byte
+	n      int
+}
+
+func (s *state) take(h resumable) {
+	b, err := h.AppendBinary(s.octets[:0])
+	if err != nil || len(b) > len(s.octets) {
+		panic("a hash of the standard library does not tell its state") // it always does
 	}
-	if len(seed) > g.block {
-		seed = g.digest(seed)
-	}
-	copy(g.inner[:], seed)
-	copy(g.outer[:], seed)
-	for i := range g.block {
-		g.inner[i] ^= 0x36
-		g.outer[i] ^= 0x5c
+	s.n = len(b)
+}
+
+func (s *state) resume(h resumable) {
+	if err := h.UnmarshalBinary(s.octets[:s.n]); err != nil {
+		panic("a hash of the standard library does not take its state back") // it always does
 	}
 }
 
-// digest holds until the next call.
-func (g *generator) digest(b []byte) []byte {
-	switch g.hash {
-	case SHA512:
-		g.sum = sha512.Sum512(b)
-		return g.sum[:]
-	case SHA256:
-		s := sha256.Sum256(b)
-		return g.sum[:copy(g.sum[:], s[:])]
-	default:
-		s := sha1.Sum(b)
-		return g.sum[:copy(g.sum[:], s[:])]
+var generators = sync.Pool{New: func() any { return new(generator) }}
+
+func (g *generator) init(t *Token, seed []byte) {
+	g.digits = t.Digits
+	h := t.Hash
+	if h != SHA256 && h != SHA512 {
+		h = SHA1
 	}
+	if g.made[h] == nil {
+		g.make(h)
+	}
+	g.hash = g.made[h]
+	block := g.block[:g.hash.BlockSize()]
+	if len(seed) > len(block) {
+		g.hash.Reset()
+		_, _ = g.hash.Write(seed)
+		seed = g.hash.Sum(g.sum[:0])
+	}
+	clear(block[copy(block, seed):])
+	for i := range block {
+		block[i] ^= 0x36
+	}
+	g.hash.Reset()
+	_, _ = g.hash.Write(block)
+	g.inner.take(g.hash)
+	for i := range block {
+		block[i] ^= 0x36 ^ 0x5c
+	}
+	g.hash.Reset()
+	_, _ = g.hash.Write(block)
+	g.outer.take(g.hash)
+}
+
+func (g *generator) make(h Hash) {
+	switch h {
+	case SHA512:
+		g.made[h] = sha512.New().(resumable)
+	case SHA256:
+		g.made[h] = sha256.New().(resumable)
+	default:
+		g.made[h] = sha1.New().(resumable)
+	}
+}
+
+// wipe forgets the token.
+func (g *generator) wipe() {
+	g.hash.Reset()
+	clear(g.block[:])
+	g.inner, g.outer = state{}, state{}
+	clear(g.sum[:])
+	clear(g.text[:])
 }
 
 // code is HOTP(K, C) of RFC 4226 §5.3 as text with its leading zeros; it holds until the next call.
 func (g *generator) code(step int64) []byte {
-	binary.BigEndian.PutUint64(g.inner[g.block:], uint64(step))
-	n := copy(g.outer[g.block:], g.digest(g.inner[:g.block+8]))
-	sum := g.digest(g.outer[:g.block+n])
+	binary.BigEndian.PutUint64(g.step[:], uint64(step))
+	g.inner.resume(g.hash)
+	_, _ = g.hash.Write(g.step[:])
+	sum := g.hash.Sum(g.sum[:0])
+	g.outer.resume(g.hash)
+	_, _ = g.hash.Write(sum)
+	sum = g.hash.Sum(g.sum[:0])
 	at := sum[len(sum)-1] & 0xf
 	v := binary.BigEndian.Uint32(sum[at:]) & 0x7fffffff % powers[g.digits]
 	for i := int(g.digits) - 1; i >= 0; i-- {
@@ -77,9 +135,10 @@ func (g *generator) matches(step int64, code []byte) bool {
 // Code is the code that the token shows at a step (RFC 4226 §5.3, RFC 6238 §4.2), leading zeros kept. It is for whoever
 // owns the seed: enrolment, tests, the demo. Checking a code is [Token.Evaluate]'s work.
 func (t *Token) Code(seed []byte, step int64) string {
-	var g generator
-	defer func() { g = generator{} }()
+	g := generators.Get().(*generator)
 	g.init(t, seed)
+	defer generators.Put(g)
+	defer g.wipe()
 	return string(g.code(step))
 }
 
@@ -141,9 +200,10 @@ func (t *Token) Evaluate(seed, code []byte, now time.Time, w Window) Match {
 	if len(code) != int(t.Digits) || len(code) < MinDigits {
 		return m
 	}
-	var g generator
-	defer func() { g = generator{} }()
+	g := generators.Get().(*generator)
 	g.init(t, seed)
+	defer generators.Put(g)
+	defer g.wipe()
 	for s := low; s <= high; s++ {
 		if g.matches(s, code) {
 			m.Result, m.Step = Fresh, s
@@ -160,7 +220,7 @@ func (t *Token) Evaluate(seed, code []byte, now time.Time, w Window) Match {
 		return m
 	}
 	for s, end := t.usedRange(now, w); s <= end; s++ {
-		if g.matches(s, code) {
+		if s != t.Last && g.matches(s, code) {
 			m.Result, m.Step = Used, s
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -64,8 +65,10 @@ func TestPick(t *testing.T) {
 		{"5", "password"},
 		{"1", "code-only code-only-totp"},
 		{"6,code-only", "steady code-only"},
-		{"3", "code-only"},
-		{"99", ""}, {"", ""}, {"password,5", ""}, {"passwords", ""},
+		{"1,2,3", "code-only code-only-totp ceiling"},
+		{"3", "ceiling"}, {"7", "start"}, {"8", "start"}, {"13", "hung"},
+		{"password,5", "password"},
+		{"99", ""}, {"", ""}, {"1,", ""}, {"passwords", ""},
 	} {
 		picked, err := pick(tt.in)
 		var names []string
@@ -78,10 +81,29 @@ func TestPick(t *testing.T) {
 	}
 }
 
+// Every number of the performance table has a row.
+func TestEveryFigureHasARow(t *testing.T) {
+	for n := 1; n <= 13; n++ {
+		if _, err := pick(strconv.Itoa(n)); err != nil {
+			t.Error(err)
+		}
+	}
+	names := map[string]bool{}
+	for _, r := range rows {
+		if names[r.name] || r.entries == nil && r.run == nil {
+			t.Errorf("%s: twice, or it does nothing", r.name)
+		}
+		names[r.name] = true
+	}
+}
+
 // A goal that names an entry which its row does not measure would never be printed.
 func TestGoalsNameEntries(t *testing.T) {
 	s := newServers("", "")
 	for _, r := range rows {
+		if r.entries == nil {
+			continue
+		}
 		res := results{row: r, entries: r.entries(s, time.Second)}
 		var keys []string
 		for _, e := range res.entries {
@@ -91,7 +113,7 @@ func TestGoalsNameEntries(t *testing.T) {
 			t.Errorf("%s measures an entry twice: %q", r.name, keys)
 		}
 		for _, g := range r.goals {
-			if !slices.Contains(keys, g.of) || !slices.Contains(keys, g.over) {
+			if !slices.Contains(keys, g.of) || g.over != "" && !slices.Contains(keys, g.over) {
 				t.Errorf("%s: %q / %q are not among %q", r.name, g.of, g.over, keys)
 			}
 		}
@@ -102,8 +124,10 @@ func TestTable(t *testing.T) {
 	fake := func(name string) server { return &program{name: name} }
 	r := &results{
 		row: &row{name: "demo", title: "a title", goals: []goal{
-			{1, "logins/s", "new, window 64", "old, window 64", perSecond, 2, 3, false},
-			{2, "CPU per login", "new, window 64", "old, window 64", cpu, 0.5, 0.3, true},
+			{1, "logins/s", "new, window 64", "old, window 64", perSecond, 2, 3, false, ""},
+			{2, "CPU per login", "new, window 64", "old, window 64", cpu, 0.5, 0.3, true, ""},
+			{3, "CPU", "new, window 64", "", cpu, 20, none, true, " us"},
+			{4, "of what was left out", "nobody, window 64", "old, window 64", cpu, 1, 1, true, ""},
 		}},
 		entries: []entry{{fake("old"), load{Window: 64}}, {fake("new"), load{Window: 64}}},
 		of:      map[string][]measurement{},
@@ -117,14 +141,19 @@ func TestTable(t *testing.T) {
 	}
 	var b bytes.Buffer
 	r.print(&b)
+	printed := strings.Join(strings.Fields(b.String()), " ")
 	for _, want := range []string{
-		"demo: a title, 10 users; median of 3 rounds",
-		"2.50 [2.50-2.50]  bar 2.00 reached  goal 3.00 MISSED",
-		"0.40 [0.40-0.40]  bar 0.50 reached  goal 0.30 MISSED",
+		"demo: a title; median of 3 rounds",
+		"| 1 | logins/s: new, window 64 / old, window 64 | 2.50x [2.50-2.50] | 2x | reached | 3x | missed |",
+		"| 2 | CPU per login: new, window 64 / old, window 64 | 0.40x [0.40-0.40] | 0.50x | reached | 0.30x | missed |",
+		"| 3 | CPU: new, window 64 | 16 us [16-16] | 20 us | reached | - | |",
 	} {
-		if !strings.Contains(b.String(), want) {
+		if !strings.Contains(printed, want) {
 			t.Errorf("%q is not in\n%s", want, &b)
 		}
+	}
+	if strings.Contains(b.String(), "left out") {
+		t.Errorf("a server that was not measured has a verdict\n%s", &b)
 	}
 	if strings.Contains(b.String(), "own CPU") {
 		t.Errorf("no server has helpers, and yet\n%s", &b)

@@ -2,33 +2,11 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 
-	"sekisho/bench/internal/otpgen"
 	"sekisho/bench/internal/report"
 )
-
-// load is what the generator does to a server.
-type load struct {
-	Window int           // outstanding requests of a closed loop; 0: an open loop of Rate
-	Rate   float64       // logins a second
-	Length time.Duration // counted, after the warm-up
-}
-
-// String tells loads apart in tables and file names.
-func (l load) String() string {
-	if l.Window > 0 {
-		return "window " + strconv.Itoa(l.Window)
-	}
-	return fmt.Sprintf("%.0f/s", l.Rate)
-}
 
 // measurement is one server under one load in one round.
 type measurement struct {
@@ -38,7 +16,7 @@ type measurement struct {
 	Load   string `json:"load"`
 	// StartMS is from the start of the program to its first Access-Accept.
 	StartMS float64 `json:"start_ms"`
-	// CPU per login in microseconds, user and system, of the server and of what it needs (a directory), from the first
+	// CPU per answer in microseconds, user and system, of the server and of what it needs (a directory), from the first
 	// login to the very end: what a server puts off until it is stopped is counted, too.
 	CPU float64 `json:"cpu_us_per_login"`
 	// OwnCPU is the server's part of CPU.
@@ -47,134 +25,162 @@ type measurement struct {
 	Resident int64 `json:"rss_bytes"`
 	// Others is the share of one core that everybody else on the machine used meanwhile: how clean the figures are.
 	Others float64 `json:"others_cores"`
+	// SyncP99 is how long one of 100 calls of fdatasync(2) takes at least on the disk of the server, in microseconds,
+	// measured just before. Rows that ask for it have it.
+	SyncP99 float64 `json:"fdatasync_p99_us,omitempty"`
 
 	report.Result
 }
 
-// mayRefuse is the part of answers that may be no Access-Accept.
-const mayRefuse = 0.005
+// mayDiffer is the part of answers that may be another one than the load is made for.
+const mayDiffer = 0.005
 
 const warmup = 500 * time.Millisecond
 
-// meter measures the servers of one row.
-type meter struct {
-	row      *row
-	users    int
-	radload  string
-	quiet    func(ctx context.Context) // waits for a quiet machine
-	prepared map[server]*prepared
+// compare measures the rounds; results come back beside an error too, as far as they go in whole rounds.
+func (s *session) compare(ctx context.Context) (*results, error) {
+	res := &results{row: s.row, of: map[string][]measurement{}}
+	if s.row.note != nil {
+		res.note = ": " + s.row.note(s.options)
+	}
+	for _, e := range s.row.entries(s.servers, s.options.length) {
+		if !leftOut(e.server.Name(), s.options.without) {
+			res.entries = append(res.entries, e)
+		}
+	}
+	if len(res.entries) == 0 {
+		return nil, fmt.Errorf("every server is left out")
+	}
+	prepared := map[server]*instance{}
+	for _, e := range res.entries {
+		if prepared[e.server] != nil {
+			continue
+		}
+		i, err := s.prepare(ctx, e.server)
+		if err != nil {
+			return nil, err
+		}
+		prepared[e.server] = i
+	}
+	var longest time.Duration // of one measurement, its wait for quiet left out
+	_, err := s.rounds(func(round int) error {
+		left := (s.options.rounds - round + 1) * len(res.entries)
+		got := map[string]measurement{}
+		for _, e := range inTurn(res.entries, round) {
+			spare := time.Until(s.deadline) - longest*time.Duration(left)
+			if s.options.noisy {
+				spare = 0
+			}
+			begin := time.Now()
+			one, err := s.once(ctx, prepared[e.server], e, round, spare, &longest)
+			if err != nil {
+				return err
+			}
+			progress("%s: round %d, %s: %.0f answers/s, CPU %.1f us (%.1f s)", s.row.name, round, res.key(e), one.PerSecond, one.CPU, time.Since(begin).Seconds())
+			got[res.key(e)] = one
+			left--
+		}
+		for k, one := range got {
+			res.of[k] = append(res.of[k], one)
+		}
+		return nil
+	})
+	return res, err
 }
 
-// prepared is what a server has on disk and how far its codes are used up.
-type prepared struct {
-	dir    string
-	starts int // each start logs in a user of its own
+// inTurn gives things in their order in odd rounds and in the opposite order in even ones.
+func inTurn[T any](all []T, round int) []T {
+	turned := make([]T, len(all))
+	for i, one := range all {
+		if round%2 == 0 {
+			i = len(all) - 1 - i
+		}
+		turned[i] = one
+	}
+	return turned
+}
+
+// once measures an entry, up to three times while others disturb and spare time lasts, and keeps the cleanest.
+func (s *session) once(ctx context.Context, i *instance, e entry, round int, spare time.Duration, longest *time.Duration) (best measurement, err error) {
+	for try := range 3 {
+		begin := time.Now()
+		quiet(ctx, min(spare/2, 10*time.Second))
+		waited := time.Since(begin)
+		one, err := s.measure(ctx, i, e, round)
+		if err != nil {
+			return best, fmt.Errorf("%s, %s: %w", e.server.Name(), e.load, err)
+		}
+		if try == 0 || one.Others < best.Others {
+			best = one
+		}
+		took := time.Since(begin)
+		*longest = max(*longest, took-waited)
+		if spare -= took; best.Others < tooBusy || spare < took {
+			break
+		}
+	}
+	return best, s.lines.Encode(best)
 }
 
 // measure starts a server, loads it and stops it.
-func (m *meter) measure(ctx context.Context, e entry, round int) (measurement, error) {
-	p := m.prepared[e.server]
-	out := measurement{Row: m.row.name, Round: round, Server: e.server.Name(), Load: e.load.String()}
-	fail := func(err error) (measurement, error) {
-		return out, fmt.Errorf("%s, %s, round %d: %w", out.Server, out.Load, round, err)
+func (s *session) measure(ctx context.Context, i *instance, e entry, round int) (measurement, error) {
+	out := measurement{Row: s.row.name, Round: round, Server: e.server.Name(), Load: e.load.String()}
+	if err := ctx.Err(); err != nil {
+		return out, err
 	}
-	if m.row.kind == "totp" && !e.server.Forgets() {
+	var err error
+	if s.row.disk {
+		if out.SyncP99, err = syncP99(i.dir); err != nil {
+			return out, err
+		}
+	}
+	if err := i.start(); err != nil {
+		return out, err
+	}
+	defer i.kill() // of a measurement that failed
+	out.StartMS = i.first.Seconds() * 1000
+	if i.kind == "totp" && !i.server.Forgets() {
 		untilNextStep(ctx)
 	}
-	m.quiet(ctx)
-	if err := ctx.Err(); err != nil {
-		return fail(err)
-	}
-	port, parts, err := e.server.Start(p.dir)
-	defer func() { // parts of a measurement that failed
-		for _, part := range parts {
-			_ = part.cmd.Process.Kill()
-			<-part.done
-		}
-	}()
-	if err != nil {
-		return fail(err)
-	}
-	if p.starts == spareUsers {
-		return fail(fmt.Errorf("started %d times: there are no users left for first logins", p.starts))
-	}
-	kind := m.row.kind
-	if e.server.Forgets() {
-		kind = "totp"
-	}
-	first, err := firstAccept(port, parts, otpgen.Derive(seed, m.users+p.starts), kind, m.row.layout)
-	p.starts++
-	if err != nil {
-		return fail(err)
-	}
-	out.StartMS = first.Seconds() * 1000
-
-	before := make([]float64, len(parts))
-	for i, part := range parts {
-		before[i] = part.used()
-	}
-	if out.Result, err = m.generate(ctx, e, p.dir, port, parts); err != nil {
-		return fail(err)
+	before := i.used()
+	if out.Result, err = s.radload(ctx, i, e.load); err != nil {
+		return out, err
 	}
 	out.Others = max(0, out.OtherCPU+out.StolenByHypervisor) / out.Seconds
-	out.Resident = parts[0].resident()
-
-	used, err := stopAll(parts)
-	parts = nil
+	out.Resident = i.parts[0].resident()
+	used, err := i.stop()
 	if err != nil {
-		return fail(err)
+		return out, err
 	}
 	perLogin := 1e6 / float64(out.Answered)
-	for i := range used {
-		out.CPU += (used[i] - before[i]) * perLogin
+	for k := range used {
+		out.CPU += (used[k] - before[k]) * perLogin
 	}
 	out.OwnCPU = (used[0] - before[0]) * perLogin
-	answers := out.Accept + out.Reject + out.Challenge
-	if out.Stalled > out.Seconds/20 {
-		return fail(fmt.Errorf("the generator waited %.1f s for fresh codes: %d users are too few for this load", out.Stalled, m.users))
+	return out, asExpected(&out.Result, e, i.users)
+}
+
+// asExpected refuses figures that are not of what the load is for: refusals where logins were wanted, or the other way
+// round.
+func asExpected(r *report.Result, e entry, users int) error {
+	if r.Stalled > r.Seconds/20 {
+		return fmt.Errorf("the generator waited %.1f s for fresh codes: %d users are too few for this load", r.Stalled, users)
 	}
-	tolerated := mayRefuse * float64(answers)
+	answers := r.Accept + r.Reject + r.Challenge
+	wanted := r.Accept
+	if e.load.refused() {
+		wanted = r.Reject
+	}
+	tolerated := mayDiffer * float64(answers)
 	if e.server.Forgets() {
 		// What is in flight when a TOTP step ends is refused by servers that know the present step alone.
 		tolerated += float64(max(e.load.Window, int(e.load.Rate/100)))
 	}
-	if bad := answers - out.Accept + out.Timeout + out.Bad; float64(bad) > tolerated {
-		return fail(fmt.Errorf("of %d logins %d were accepted, %d rejected, %d challenged, %d never answered, %d answered badly: these figures say nothing",
-			out.Sent, out.Accept, out.Reject, out.Challenge, out.Timeout, out.Bad))
+	if bad := answers - wanted + r.Timeout + r.Bad; answers == 0 || float64(bad) > tolerated {
+		return fmt.Errorf("of %d requests %d were accepted, %d rejected, %d challenged, %d never answered, %d answered badly: these figures say nothing",
+			r.Sent, r.Accept, r.Reject, r.Challenge, r.Timeout, r.Bad)
 	}
-	return out, nil
-}
-
-// generate runs radload, which remembers for each server which codes it has used.
-func (m *meter) generate(ctx context.Context, e entry, dir string, port int, parts []*process) (r report.Result, err error) {
-	var pids []string
-	for _, part := range parts {
-		pids = append(pids, strconv.Itoa(part.cmd.Process.Pid))
-	}
-	args := []string{"run", "-addr", "127.0.0.1:" + strconv.Itoa(port), "-secret", secret, "-seed", seed,
-		"-users", strconv.Itoa(m.users), "-layout", m.row.layout,
-		"-warmup", warmup.String(), "-duration", e.load.Length.String(), "-timeout", "2s",
-		"-pid", strings.Join(pids, ",")}
-	if e.server.Forgets() {
-		args = append(args, "-kind", "totp", "-reuse")
-	} else {
-		args = append(args, "-kind", m.row.kind, "-state", filepath.Join(dir, "used.bin"), "-require-ma")
-	}
-	if e.load.Window > 0 {
-		args = append(args, "-window", strconv.Itoa(e.load.Window))
-	} else {
-		args = append(args, "-rate", strconv.FormatFloat(e.load.Rate, 'f', -1, 64), "-sockets", "12")
-	}
-	cmd := exec.CommandContext(ctx, m.radload, args...)
-	cmd.Stderr = os.Stderr
-	said, err := cmd.Output()
-	if err != nil {
-		return r, fmt.Errorf("radload: %w", err)
-	}
-	if err := json.Unmarshal(said, &r); err != nil {
-		return r, fmt.Errorf("reading what radload said: %w", err)
-	}
-	return r, nil
+	return nil
 }
 
 // untilNextStep waits for the beginning of a TOTP step, so that each user has a fresh code.

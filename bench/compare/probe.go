@@ -20,13 +20,13 @@ const (
 // firstAccept logs a user in who has never been used before and gives the time from the start of the server, parts[0], to
 // the Access-Accept. One request is sent again and again, byte by byte the same, until the server is there to answer it:
 // no code is used twice. A TOTP code whose step is over gives way to the next one.
-func firstAccept(port int, parts []*process, u otpgen.User, kind, layout string) (time.Duration, error) {
+func firstAccept(port int, parts []*process, u otpgen.User, kind, layout string, counter uint64) (time.Duration, error) {
 	c, err := net.DialUDP("udp4", nil, &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
 	if err != nil {
 		return 0, err
 	}
 	defer func() { _ = c.Close() }()
-	p := &probe{ctx: rad.NewCtx([]byte(secret)), coder: otpgen.NewCoder(), user: u, kind: kind, layout: layout}
+	p := &probe{ctx: rad.NewCtx([]byte(secret)), coder: otpgen.NewCoder(), user: u, kind: kind, layout: layout, counter: counter, first: counter}
 	p.build()
 	answer, begin := make([]byte, rad.MaxPacket), parts[0].begun
 	for time.Since(begin) < startTime {
@@ -76,6 +76,7 @@ type probe struct {
 
 	id      byte
 	auth    [16]byte
+	first   uint64 // counter of an event-based token
 	counter uint64
 	request []byte
 }
@@ -85,7 +86,7 @@ func (p *probe) present() uint64 {
 	if p.kind == "totp" {
 		return uint64(time.Now().Unix() / 30)
 	}
-	return 0
+	return p.first
 }
 
 // build makes a new request with the present code.

@@ -19,7 +19,7 @@ type process struct {
 	cmd   *exec.Cmd
 	begun time.Time
 	log   string
-	keep  bool // it has something to save at its end
+	end   syscall.Signal // asks it to end; SIGKILL: it has nothing to save
 	done  chan struct{}
 	err   error // of its end; valid after done
 }
@@ -34,6 +34,15 @@ const stopTime = 30 * time.Second
 // It has to be called from the main goroutine, which is locked to its thread: the kernel kills the server when the
 // thread that started it ends.
 func launch(name, dir string, keep bool, argv ...string) (*process, error) {
+	end := syscall.SIGKILL
+	if keep {
+		end = syscall.SIGTERM
+	}
+	return launchAs(nil, end, name, dir, argv...)
+}
+
+// launchAs does it as another user, if one is given, and with a signal of its own at the end.
+func launchAs(who *syscall.Credential, end syscall.Signal, name, dir string, argv ...string) (*process, error) {
 	path := filepath.Join(dir, name+".log")
 	log, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
@@ -43,12 +52,12 @@ func launch(name, dir string, keep bool, argv ...string) (*process, error) {
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Dir = dir
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Credential: who}
 	begun := time.Now()
-	if err := cmd.Start(); err != nil {
+	if err := onServerCPUs(cmd.Start); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", name, err)
 	}
-	p := &process{name: name, cmd: cmd, begun: begun, log: path, keep: keep, done: make(chan struct{})}
+	p := &process{name: name, cmd: cmd, begun: begun, log: path, end: end, done: make(chan struct{})}
 	go func() { p.err = cmd.Wait(); close(p.done) }()
 	return p, nil
 }
@@ -80,11 +89,7 @@ func (p *process) stop() (float64, error) {
 	if err := p.ended(); err != nil {
 		return 0, err
 	}
-	end := syscall.SIGKILL
-	if p.keep {
-		end = syscall.SIGTERM
-	}
-	if err := p.cmd.Process.Signal(end); err != nil {
+	if err := p.cmd.Process.Signal(p.end); err != nil {
 		return 0, fmt.Errorf("stopping %s: %w", p.name, err)
 	}
 	select {
@@ -94,11 +99,17 @@ func (p *process) stop() (float64, error) {
 		<-p.done
 		return 0, fmt.Errorf("%s did not stop within %v\n%s", p.name, stopTime, p.tail())
 	}
-	if p.keep && p.err != nil {
+	if p.end != syscall.SIGKILL && p.err != nil {
 		return 0, fmt.Errorf("stopping %s: %w\n%s", p.name, p.err, p.tail())
 	}
 	s := p.cmd.ProcessState
 	return (s.UserTime() + s.SystemTime()).Seconds(), nil
+}
+
+// kill ends the process as a power cut would.
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill()
+	<-p.done
 }
 
 // tail is the end of what the process wrote.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"text/template"
 
+	"sekisho/bench/internal/ldaprelay"
 	"sekisho/bench/internal/otpgen"
 	"sekisho/bench/internal/slapd"
 )
@@ -17,8 +18,16 @@ import (
 // sekisho is the product with everything on: policy, events, metrics, limits, SQLite. Its tokens and, without a directory,
 // its accounts are imported by its own command, as an operator would.
 type sekisho struct {
-	path string // of the program
-	ldap bool   // passwords are checked by slapd; else the gateway has proved one
+	path  string // of the program
+	name  string // where it is another one than usual
+	users int    // where it is not the row's number
+	ldap  bool   // passwords are checked by slapd; else the gateway has proved one
+	old   bool   // it has a long journal
+	// second: beside the directory of the gateway's people there is one of the realm secondRealm, a slapd.
+	second bool
+	// relayed: the directory is asked through relay.
+	relayed bool
+	relay   *ldaprelay.Relay
 
 	port      int
 	config    string
@@ -26,10 +35,20 @@ type sekisho struct {
 }
 
 func (s *sekisho) Name() string {
-	if s.ldap {
+	switch {
+	case s.name != "":
+		return s.name
+	case s.ldap:
 		return nameSekishoLDAP
 	}
 	return nameSekisho
+}
+
+func (s *sekisho) Users(ofRow int) int {
+	if s.users > 0 {
+		return s.users
+	}
+	return ofRow
 }
 
 func (s *sekisho) Forgets() bool { return false }
@@ -51,18 +70,36 @@ radius:
     - name: bench
       addresses: ["127.0.0.1"]
       secret: "{{.Secret}}"
-{{- if not .Directory}}
+{{- if not .LDAP}}
       first_factor: gateway
 directory:
   type: none
+{{- if .URL}}
+directories:
+  - name: second
+    type: ldap
+    realms: [{{.Realm}}]
+    ldap:
+      urls: ["{{.URL}}"]
+      bind_dn: "{{.ReaderDN}}"
+      bind_password: "{{.ReaderPassword}}"
+      base_dn: "{{.People}}"
+      user_filter: "(uid=%s)"
+{{- end}}
 policies:
+{{- if .URL}}
+  - name: second
+    directories: [second]
+    first_factor: password
+    code: joined
+{{- end}}
   - name: code-only
     first_factor: gateway
 {{- else}}
 directory:
   type: ldap
   ldap:
-    urls: ["{{.Directory.URL}}"]
+    urls: ["{{.URL}}"]
     bind_dn: "{{.ReaderDN}}"
     bind_password: "{{.ReaderPassword}}"
     base_dn: "{{.People}}"
@@ -72,7 +109,12 @@ policies:
     first_factor: password
     code: joined
 {{- end}}
+login:
+  hotp_lookahead: {{.Lookahead}}
 `))
+
+// secondRealm is what stands behind the names of people of the second directory.
+const secondRealm = "SECOND"
 
 func (s *sekisho) Prepare(ctx context.Context, dir string, r *row, users int) (err error) {
 	for _, folder := range []string{"data", "mark"} {
@@ -87,15 +129,28 @@ func (s *sekisho) Prepare(ctx context.Context, dir string, r *row, users int) (e
 	if err != nil {
 		return err
 	}
-	if s.ldap {
+	url := ""
+	if s.ldap || s.second {
 		if s.directory, err = newDirectory(dir, users); err != nil {
 			return err
 		}
+		url = s.directory.URL()
+	}
+	if s.relayed {
+		if s.relay, err = ldaprelay.New(s.directory.Addr()); err != nil {
+			return err
+		}
+		url = s.relay.URL()
+	}
+	lookahead := 5
+	if r.unanswered {
+		lookahead = 50
 	}
 	s.config = filepath.Join(dir, "sekisho.yaml")
 	if err := writeFile(s.config, func(w io.Writer) error {
 		return sekishoConfig.Execute(w, map[string]any{
-			"Dir": dir, "Port": s.port, "Accounting": accounting, "Secret": secret, "Directory": s.directory,
+			"Dir": dir, "Port": s.port, "Accounting": accounting, "Secret": secret, "LDAP": s.ldap, "URL": url,
+			"Realm": secondRealm, "Lookahead": lookahead,
 			"People": otpgen.People, "ReaderDN": slapd.ReaderDN, "ReaderPassword": slapd.ReaderPassword,
 		})
 	}); err != nil {
@@ -159,7 +214,9 @@ func (s *sekisho) command(ctx context.Context, args ...string) error {
 }
 
 func (s *sekisho) Start(dir string) (int, []*process, error) {
-	return startBehind(s.directory, s.port, func() (*process, error) {
-		return launch("sekisho", dir, true, s.path, "serve", "--config", s.config)
-	})
+	start := func() (*process, error) { return launch("sekisho", dir, true, s.path, "serve", "--config", s.config) }
+	if s.directory == nil {
+		return startBehind(s.port, start)
+	}
+	return startBehind(s.port, start, s.directory.start)
 }

@@ -21,6 +21,8 @@ type server interface {
 	Name() string
 	// Forgets says that it takes a code as often as it comes and knows TOTP alone.
 	Forgets() bool
+	// Users is how many log in, of a row with so many.
+	Users(ofRow int) int
 	// Prepare makes in dir, once, everything that outlives a start: configuration, data, imported users.
 	Prepare(ctx context.Context, dir string, r *row, users int) error
 	// Start starts what Prepare made. The first part is the server itself, others are what it needs, started before it.
@@ -32,6 +34,8 @@ type server interface {
 const (
 	nameFreeRADIUS     = "FreeRADIUS rlm_totp"
 	nameFreeRADIUSLDAP = "FreeRADIUS rlm_ldap+totp"
+	nameFreeRADIUSSQL  = "FreeRADIUS rlm_totp+sql insert"
+	nameFreeRADIUSPAM  = "FreeRADIUS PAM google-authenticator"
 	nameSekisho        = "Sekisho"
 	nameSekishoLDAP    = "Sekisho (slapd)"
 	nameBare           = "udpbare sign+verify"
@@ -41,17 +45,23 @@ const (
 
 // servers are all of them.
 type servers struct {
-	freeradius, freeradiusLDAP, sekisho, sekishoLDAP, bare, prototype, stock server
+	freeradius, freeradiusLDAP, freeradiusSQL, freeradiusPAM                          server
+	sekisho, sekishoLDAP, sekishoFew, sekishoMany, sekishoOld, bare, prototype, stock server
 }
 
 func newServers(bin, sekishoPath string) *servers {
 	addr := func(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 	count := func(users int) string { return strconv.Itoa(users) }
 	return &servers{
-		freeradius:     &freeradiusServer{},
-		freeradiusLDAP: &freeradiusServer{ldap: true},
+		freeradius:     &freeradiusServer{name: nameFreeRADIUS, kind: freeradius.TOTP},
+		freeradiusLDAP: &freeradiusServer{name: nameFreeRADIUSLDAP, kind: freeradius.LDAPTOTP},
+		freeradiusSQL:  &freeradiusServer{name: nameFreeRADIUSSQL, kind: freeradius.SQLTOTP},
+		freeradiusPAM:  &freeradiusServer{name: nameFreeRADIUSPAM, kind: freeradius.PAM},
 		sekisho:        &sekisho{path: sekishoPath},
 		sekishoLDAP:    &sekisho{path: sekishoPath, ldap: true},
+		sekishoFew:     &sekisho{path: sekishoPath, name: nameSekishoFew, users: few},
+		sekishoMany:    &sekisho{path: sekishoPath, name: nameSekishoMany, users: lots},
+		sekishoOld:     &sekisho{path: sekishoPath, name: nameSekishoOld, old: true},
 		bare: &program{name: nameBare, forgets: true, argv: func(_ string, port, _ int, _ *row) []string {
 			return []string{filepath.Join(bin, "udpbare"), "-addr", addr(port), "-mode", "mmsg", "-n", "1", "-sign", "-verify"}
 		}},
@@ -82,6 +92,8 @@ type program struct {
 func (s *program) Name() string  { return s.name }
 func (s *program) Forgets() bool { return s.forgets }
 
+func (s *program) Users(ofRow int) int { return ofRow }
+
 func (s *program) Prepare(_ context.Context, dir string, r *row, users int) (err error) {
 	if s.port, err = freePort(); err != nil {
 		return err
@@ -93,7 +105,7 @@ func (s *program) Prepare(_ context.Context, dir string, r *row, users int) (err
 	// The first start lays the log out; the others are the ones to measure.
 	_, parts, err := s.Start(dir)
 	if err == nil {
-		_, err = firstAccept(s.port, parts, otpgen.Derive(seed, users-1), r.kind, r.layout)
+		_, err = firstAccept(s.port, parts, otpgen.Derive(seed, users-1), r.kind, r.layout, 0)
 	}
 	_, stopErr := stopAll(parts)
 	if err != nil {
@@ -108,49 +120,6 @@ func (s *program) Start(dir string) (int, []*process, error) {
 		return 0, nil, err
 	}
 	return s.port, []*process{p}, nil
-}
-
-// freeradiusServer is FreeRADIUS with rlm_totp alone or behind a search and a bind at a directory.
-type freeradiusServer struct {
-	ldap bool
-
-	config    freeradius.Config
-	directory *directory
-}
-
-func (s *freeradiusServer) Name() string {
-	if s.ldap {
-		return nameFreeRADIUSLDAP
-	}
-	return nameFreeRADIUS
-}
-
-func (s *freeradiusServer) Forgets() bool { return true }
-
-func (s *freeradiusServer) Prepare(_ context.Context, dir string, _ *row, users int) (err error) {
-	if err := freeradius.Installed(); err != nil {
-		return err
-	}
-	s.config = freeradius.Config{Dir: dir, Kind: freeradius.TOTP, Users: filepath.Join(dir, "users")}
-	if s.config.Port, err = freePort(); err != nil {
-		return err
-	}
-	if s.ldap {
-		if s.directory, err = newDirectory(dir, users); err != nil {
-			return err
-		}
-		s.config.Kind, s.config.LDAPURL, s.config.LDAPBase = freeradius.LDAPTOTP, s.directory.URL(), otpgen.People
-	}
-	if err := writeFile(s.config.Users, func(w io.Writer) error { return otpgen.WriteFreeRADIUS(w, seed, "", users) }); err != nil {
-		return err
-	}
-	return s.config.Write()
-}
-
-func (s *freeradiusServer) Start(dir string) (int, []*process, error) {
-	return startBehind(s.directory, s.config.Port, func() (*process, error) {
-		return launch("freeradius", dir, false, s.config.Args()...)
-	})
 }
 
 // directory is a slapd of the users.
@@ -189,23 +158,23 @@ func (d *directory) start() (*process, error) {
 	return p, fmt.Errorf("slapd takes no connections after %v\n%s", startTime, p.tail())
 }
 
-// startBehind starts a directory, if there is one, and then the server that asks it.
-func startBehind(d *directory, port int, start func() (*process, error)) (int, []*process, error) {
-	var needs []*process
-	if d != nil {
-		p, err := d.start()
+// startBehind starts what a server needs, in this order, and then the server.
+func startBehind(port int, start func() (*process, error), needs ...func() (*process, error)) (int, []*process, error) {
+	var behind []*process
+	for _, need := range needs {
+		p, err := need()
 		if p != nil {
-			needs = append(needs, p)
+			behind = append(behind, p)
 		}
 		if err != nil {
-			return 0, needs, err
+			return 0, behind, err
 		}
 	}
 	p, err := start()
 	if err != nil {
-		return 0, needs, err
+		return 0, behind, err
 	}
-	return port, append([]*process{p}, needs...), nil
+	return port, append([]*process{p}, behind...), nil
 }
 
 // freePort is a UDP port of 127.0.0.1 that is free just now, and so is the TCP port of the same number.

@@ -34,9 +34,14 @@ func pairRatios(of, over []measurement, figure func(measurement) float64) []floa
 
 // column is one figure over all rounds.
 func column(ms []measurement, figure func(measurement) float64) []float64 {
+	return columnOf(ms, figure)
+}
+
+// columnOf is one figure of each of many things.
+func columnOf[T any](of []T, figure func(T) float64) []float64 {
 	var v []float64
-	for _, m := range ms {
-		v = append(v, figure(m))
+	for _, one := range of {
+		v = append(v, figure(one))
 	}
 	return v
 }

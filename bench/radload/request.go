@@ -31,6 +31,7 @@ func (w *worker) start(from, t int64, counted bool) bool {
 	w.started++
 	if counted {
 		w.sent++
+		w.countSent(from)
 		if w.c.rate > 0 {
 			w.lag.add(t - from)
 		}
@@ -45,8 +46,11 @@ func (w *worker) fresh(user int, t int64) (counter uint64, ok bool) {
 		return 0, true
 	}
 	if c.kind == "hotp" {
-		*next++
-		return uint64(*next - 1), true
+		counter = uint64(*next)
+		if !c.wrong && !c.unknown { // a refused code is not used up
+			*next++
+		}
+		return counter, true
 	}
 	step := (epochUnix + t) / int64(30*time.Second)
 	k := max(*next, step-c.back)

@@ -29,6 +29,7 @@ type config struct {
 	secret    []byte
 	users     int
 	seed      string
+	realm     string // behind each name
 	kind      string // hotp or totp
 	hotpStart int64
 	back, fwd int64 // TOTP steps beside the present one that may be used
@@ -38,6 +39,8 @@ type config struct {
 
 	window  int     // closed loop: outstanding requests, all threads together
 	rate    float64 // open loop: requests a second; 0: closed loop
+	burst   burst
+	slot    time.Duration // figures by so long parts of the counted time; 0: none
 	count   int64
 	warmup  time.Duration
 	length  time.Duration
@@ -49,10 +52,19 @@ type config struct {
 	raw        bool // datagrams are neither signed nor verified
 	reuse      bool // codes may be sent again
 	wrong      bool // codes are made wrong
+	unknown    bool // names are nobody's
 	requireMA  bool // responses without Message-Authenticator are bad
 	align      bool
 	statePath  string
 	serverPIDs []int
+
+	counted atomic.Int64 // when the counted time began, in nanoseconds since epoch
+}
+
+// burst is a part of the counted time of an open loop in which another rate is offered.
+type burst struct {
+	rate           float64 // requests a second; 0: no burst
+	from, duration time.Duration
 }
 
 func parse(args []string) *config {
@@ -63,6 +75,7 @@ func parse(args []string) *config {
 	pids := fs.String("pid", "", "server process ids, comma-separated: their CPU time and memory, with children, are reported")
 	fs.IntVar(&c.users, "users", 1000, "number of users")
 	fs.StringVar(&c.seed, "seed", "bench", "what secrets and passwords are derived from")
+	fs.StringVar(&c.realm, "realm", "", "what stands behind each name, with its @")
 	fs.StringVar(&c.kind, "kind", "totp", "totp|hotp")
 	fs.Int64Var(&c.hotpStart, "hotp-start", 0, "HOTP: first counter")
 	fs.Int64Var(&c.back, "totp-back", 0, "TOTP: may use so many past steps (one login for each step still unused)")
@@ -72,6 +85,10 @@ func parse(args []string) *config {
 	fs.StringVar(&c.layout, "layout", "otp", "otp|pass|passotp|pinotp: what the password field holds")
 	fs.IntVar(&c.window, "window", 64, "outstanding requests, all threads together (closed loop)")
 	fs.Float64Var(&c.rate, "rate", 0, "open loop: requests per second, latency from the moment they were due; 0: closed loop")
+	fs.Float64Var(&c.burst.rate, "burst-rate", 0, "open loop: requests per second during the burst; what cannot be sent then is dropped (unsent); 0: no burst")
+	fs.DurationVar(&c.burst.from, "burst-from", 0, "when the burst begins, from the end of the warm-up")
+	fs.DurationVar(&c.burst.duration, "burst-for", 0, "how long the burst lasts")
+	fs.DurationVar(&c.slot, "slot", 0, "give figures by parts of the counted time of this length; 0: none")
 	fs.Int64Var(&c.count, "count", 0, "stop after so many requests; 0: by time alone")
 	fs.DurationVar(&c.warmup, "warmup", time.Second, "not counted")
 	fs.DurationVar(&c.length, "duration", 10*time.Second, "counted")
@@ -82,6 +99,7 @@ func parse(args []string) *config {
 	fs.BoolVar(&c.raw, "raw", false, "do not sign or verify (for an echo server)")
 	fs.BoolVar(&c.reuse, "reuse", false, "send codes again (a server without replay protection)")
 	fs.BoolVar(&c.wrong, "wrong", false, "send wrong codes")
+	fs.BoolVar(&c.unknown, "unknown", false, "send names that nobody has")
 	fs.BoolVar(&c.requireMA, "require-ma", false, "a response without Message-Authenticator is bad")
 	fs.StringVar(&c.statePath, "state", "", "file that keeps which codes were used, from run to run")
 	fs.BoolVar(&c.align, "align", false, "start just after a TOTP step begins")
@@ -92,6 +110,9 @@ func parse(args []string) *config {
 	c.addr.Port = ua.Port
 	copy(c.addr.Addr[:], ua.IP.To4())
 	c.secret = []byte(*secret)
+	if c.burst.rate > 0 && c.rate <= 0 {
+		fail(errors.New("-burst-rate wants -rate"))
+	}
 	if c.window > c.workers*c.sockets*256 {
 		fail(fmt.Errorf("window %d needs more sockets", c.window))
 	}
@@ -127,7 +148,10 @@ func newUsers(c *config) *users {
 	}
 	for i := range us.name {
 		u := otpgen.Derive(c.seed, i)
-		us.name[i], us.secret[i], us.password[i], us.pin[i] = u.Name, u.Secret, u.Password, u.PIN
+		us.name[i], us.secret[i], us.password[i], us.pin[i] = u.Name+c.realm, u.Secret, u.Password, u.PIN
+		if c.unknown {
+			us.name[i] = "nobody-" + us.name[i]
+		}
 		if c.kind == "hotp" {
 			us.next[i] = c.hotpStart
 		}
@@ -211,6 +235,7 @@ func measure(c *config, workers []*worker, phase *atomic.Int32) report.Result {
 		return n
 	}
 	if c.warmup == 0 {
+		c.counted.Store(now())
 		phase.Store(counting)
 	}
 	var running sync.WaitGroup
@@ -229,7 +254,10 @@ func measure(c *config, workers []*worker, phase *atomic.Int32) report.Result {
 		wait(c.warmup)
 	}
 	before := sample(c)
-	phase.Store(counting)
+	if c.warmup > 0 {
+		c.counted.Store(now())
+		phase.Store(counting)
+	}
 	start, first := time.Now(), answered()
 	wait(c.length)
 	end, last := time.Now(), answered()
@@ -248,10 +276,11 @@ func measure(c *config, workers []*worker, phase *atomic.Int32) report.Result {
 	if c.rate > 0 {
 		r.Mode = "open"
 	}
-	var latency, lag hist
+	var latency, accepted, lag hist
 	for _, w := range workers {
 		fail(w.err)
 		latency.merge(&w.latency)
+		accepted.merge(&w.accepted)
 		lag.merge(&w.lag)
 		w.addTo(&r)
 	}
@@ -261,6 +290,8 @@ func measure(c *config, workers []*worker, phase *atomic.Int32) report.Result {
 		r.AcceptPerSecond = r.PerSecond * float64(r.Accept) / float64(all)
 	}
 	r.P50, r.P90, r.P99, r.P999 = latency.quantile(.5), latency.quantile(.9), latency.quantile(.99), latency.quantile(.999)
+	r.AcceptP50, r.AcceptP99 = accepted.quantile(.5), accepted.quantile(.99)
+	r.Slots, r.BurstAcceptP99 = slots(c, workers)
 	r.Max, r.LagP99 = float64(latency.max)/1000, lag.quantile(.99)
 	if counted > 0 {
 		r.GeneratorPer1000 = r.GeneratorCPU / counted * 1000

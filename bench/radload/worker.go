@@ -55,6 +55,8 @@ type worker struct {
 	started, quota     int64
 	answered           atomic.Int64
 	latency, lag       hist
+	accepted           hist // latencies of Access-Accepts alone
+	slots              []slotCount
 	err                error
 
 	sent, accept, reject, challenge, timeouts           int64
@@ -109,6 +111,7 @@ func newWorker(c *config, us *users, no int, phase *atomic.Int32) *worker {
 		w.limit = c.sockets * 256
 	}
 	w.quota = c.count / int64(c.workers)
+	w.slots = newSlots(c)
 	return w
 }
 
@@ -120,10 +123,8 @@ const (
 // loop runs until told to stop and all is answered or given up.
 func (w *worker) loop() {
 	runtime.LockOSThread()
-	gap := 0.0 // of an open loop, between two requests
-	if w.c.rate > 0 {
-		gap = 1e9 / (w.c.rate / float64(w.c.workers))
-	}
+	pace := w.pace()
+	gap := pace.usual
 	begin := now() + int64(gap)*int64(w.no)/int64(w.c.workers)
 	due := float64(begin)
 	scanAt := begin + scanEvery
@@ -142,8 +143,9 @@ func (w *worker) loop() {
 				return
 			}
 		} else if gap > 0 {
+			due = w.dropLate(&pace, due, t, phase)
 			for due <= float64(t) && w.outstanding < w.limit && !w.spent() && w.start(int64(due), t, phase == counting) {
-				due += gap
+				due += pace.gap(due, w.c.counted.Load())
 			}
 			if w.outstanding < w.limit {
 				wake = min(wake, int64(due))
@@ -239,6 +241,10 @@ func (w *worker) response(s *sock, p []byte, t int64) {
 	}
 	if sl.counted {
 		w.latency.add(t - sl.from)
+		if code == rad.CodeAccept {
+			w.accepted.add(t - sl.from)
+		}
+		w.countSlot(sl, code, t)
 		switch {
 		case code == rad.CodeAccept || w.c.raw:
 			w.accept++

@@ -11,11 +11,14 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
+	"sekisho/audit"
 	"sekisho/authn"
 	"sekisho/internal/conf"
+	"sekisho/mail"
 	"sekisho/radius"
 	"sekisho/storage"
 	"sekisho/token"
@@ -38,6 +41,8 @@ type Config struct {
 	Networks    NetworksConfig    `yaml:"networks"`
 	Enroll      EnrollConfig      `yaml:"enroll"`
 	Expiry      ExpiryConfig      `yaml:"expiry"`
+	Mail        mail.Config       `yaml:"mail"`
+	Audit       audit.Config      `yaml:"audit"`
 	Admin       AdminConfig       `yaml:"admin"`
 	Metrics     MetricsConfig     `yaml:"metrics"`
 	Log         LogConfig         `yaml:"log"`
@@ -110,6 +115,36 @@ type LimitsConfig struct {
 	// Preset is normal (a guesser who has the first factor gets in with a chance of at most 0.1 % a year) or strict
 	// (0.03 %, with more people asked for two codes). Default: normal.
 	Preset string `yaml:"preset"`
+	// YearlyChance is that chance, 0.0001 to 0.01, where the preset's does not fit: an account that bears more guesses asks
+	// its owner for two codes in a row later. Default: the preset's.
+	YearlyChance *float64 `yaml:"yearly_chance"`
+	// AcceptYearlyChance is why more than 0.001 is borne, in words of at least 20 characters; it goes into the log at each
+	// start. Needed for a yearly_chance above 0.001.
+	AcceptYearlyChance string `yaml:"accept_yearly_chance"`
+}
+
+// check finds a chance that is out of range, or higher than a site may have without a reason (S4).
+func (l *LimitsConfig) check(doc *conf.Doc) (warnings []string) {
+	oneOf(doc, "limits.preset", l.Preset, "normal", "strict")
+	words := utf8.RuneCountInString(l.AcceptYearlyChance)
+	if words > 0 && words < leastReason {
+		doc.Fault("limits.accept_yearly_chance", fmt.Sprintf("%d characters are no reason", words),
+			fmt.Sprintf("say in at least %d characters why so many guesses are borne", leastReason))
+	}
+	if l.YearlyChance == nil {
+		return nil
+	}
+	switch chance := *l.YearlyChance; {
+	case !(chance >= authn.LeastGuessChance && chance <= authn.WorstGuessChance):
+		doc.Fault("limits.yearly_chance", fmt.Sprintf("%g is out of range", chance), fmt.Sprintf("give %g to %g", authn.LeastGuessChance, authn.WorstGuessChance))
+	case chance > authn.MostGuessChance && words < leastReason:
+		doc.Fault("limits.yearly_chance", fmt.Sprintf("%g is more than the %g that guessers may be left", chance, authn.MostGuessChance),
+			fmt.Sprintf("lower it, or say in limits.accept_yearly_chance, in at least %d characters, why it is borne", leastReason))
+	case chance > authn.MostGuessChance:
+		warnings = append(warnings, fmt.Sprintf("limits.yearly_chance: guessers are left %g a year per account instead of %g: %s",
+			chance, authn.MostGuessChance, l.AcceptYearlyChance))
+	}
+	return warnings
 }
 
 // LoginConfig says how far from the expected one a code may lie, each step more being one more chance for a guesser, and
@@ -248,7 +283,13 @@ func (c *Config) check(doc *conf.Doc) (warnings []string) {
 	if _, err := token.ParseMoment(c.Expiry.DateOnly); err != nil {
 		doc.Fault("expiry.date_only", err.Error(), "")
 	}
-	oneOf(doc, "limits.preset", c.Limits.Preset, "normal", "strict")
+	for _, f := range c.Audit.Check() {
+		doc.Fault("audit."+f.Key, f.Problem, f.Advice)
+	}
+	for _, f := range c.Mail.Check() {
+		doc.Fault("mail."+f.Key, f.Problem, f.Advice)
+	}
+	warnings = append(warnings, c.Limits.check(doc)...)
 	oneOf(doc, "log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf(doc, "log.format", c.Log.Format, "text", "json")
 	within(doc, "login.window_steps", c.Login.WindowSteps, 0, 3)
@@ -354,12 +395,16 @@ func (c *Config) dateOnly() token.Moment {
 	return m
 }
 
-// limits are the guessing limits of the preset.
+// limits are the guessing limits: those of the preset, or with a chance of the site's own.
 func (c *Config) limits() authn.Limits {
+	l := authn.NormalLimits
 	if c.Limits.Preset == "strict" {
-		return authn.StrictLimits
+		l = authn.StrictLimits
 	}
-	return authn.NormalLimits
+	if c.Limits.YearlyChance != nil {
+		l = l.WithGuessChance(*c.Limits.YearlyChance)
+	}
+	return l
 }
 
 // configFlag adds --config to a command that reads the whole configuration. All commands share one variable, so its

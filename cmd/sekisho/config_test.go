@@ -72,6 +72,7 @@ func TestShippedConfigHasEveryKey(t *testing.T) {
 	dir, _ := site(t)
 	text := regexp.MustCompile(`(?m)^( *)#([a-z_]+:.*)$`).ReplaceAllString(shipped(t, "sekisho.yaml", dir), "$1$2")
 	text = strings.ReplaceAll(text, "next_secret_file: "+dir+"/vpn.secret.next", "next_secret_file: "+dir+"/vpn.secret")
+	text = strings.ReplaceAll(text, "mail.password", "vpn.secret")
 	var c Config
 	doc := conf.Parse(&c, "sekisho.yaml", []byte(text))
 	if err := doc.Err(); err != nil {
@@ -161,6 +162,13 @@ policies:
 		{"register page with a password", "directory:", "login: {register_url: 'https://a:b@otp.example.com'}\ndirectory:", []string{"login.register_url: the address holds a user name"}},
 		{"own networks", "directory:", "networks: {own: [198.51.100.0/24, here]}\ndirectory:", []string{`networks.own[1]: "here" is no address or prefix; write it like`}},
 		{"long register page", "directory:", "login: {register_url: 'https://otp.example.com/" + strings.Repeat("x", 200) + "'}\ndirectory:", []string{"login.register_url: with it a Reply-Message has"}},
+		{"more guesses than may be", "directory:", "limits: {yearly_chance: 0.002}\ndirectory:",
+			[]string{"limits.yearly_chance: 0.002 is more than the 0.001 that guessers may be left; lower it, or say in limits.accept_yearly_chance"}},
+		{"more guesses with a tick", "directory:", "limits: {yearly_chance: 0.002, accept_yearly_chance: ok}\ndirectory:",
+			[]string{"limits.accept_yearly_chance: 2 characters are no reason", "limits.yearly_chance: 0.002 is more than"}},
+		{"any number of guesses", "directory:", "limits: {yearly_chance: 0.5, accept_yearly_chance: a reason of enough words}\ndirectory:",
+			[]string{"limits.yearly_chance: 0.5 is out of range; give 0.0001 to 0.01"}},
+		{"no number", "directory:", "limits: {yearly_chance: .nan}\ndirectory:", []string{`limits.yearly_chance: ".nan" is not a number`}},
 		{"preset", "directory:", "limits: {preset: pci}\ndirectory:", []string{`limits.preset: "pci" is none of the choices; choose normal, strict`}},
 		{"storage", "directory:", "storage: {queue: 1}\ndirectory:", []string{"sekisho.yaml:5:11: storage.queue: 1: want 16 to 1000000"}},
 		{"log level", "directory:", "log: {level: loud}\ndirectory:", []string{`log.level: "loud" is none of the choices`}},

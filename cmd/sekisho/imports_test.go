@@ -22,16 +22,18 @@ var allowed = map[string][]string{
 	"internal/sdnotify":   {},
 	"directory":           {"authn", "token", "internal/conf"},
 	"radius":              {"authn", "token", "radius/dictionary"},
-	"storage":             {"authn", "token"},
-	"admin":               {"authn", "token"},
-	"selfservice":         {"authn", "token"},
+	"operator":            {},
+	"storage":             {"authn", "token", "operator"},
+	"admin":               {"authn", "token", "operator"},
+	"selfservice":         {"authn", "token", "operator"},
 	"mail":                {"authn", "token"},
+	"audit":               {"authn", "token"},
 	"e2e":                 {},
 
 	"radius/dictionary":     {},
 	"radius/dictionary/gen": {"radius/dictionary"},
 
-	"cmd/sekisho": {"token", "authn", "internal/conf", "internal/freeradius", "internal/monitoring", "internal/sdnotify", "directory", "radius", "radius/dictionary", "storage", "admin", "selfservice", "mail"},
+	"cmd/sekisho": {"token", "authn", "internal/conf", "internal/freeradius", "internal/monitoring", "internal/sdnotify", "directory", "radius", "radius/dictionary", "operator", "storage", "admin", "selfservice", "mail", "audit"},
 }
 
 // foreign says which modules of others must stay out of the middle: no network, database or wire format decides logins.

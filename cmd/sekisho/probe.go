@@ -59,6 +59,13 @@ func (c *Config) probe(ctx context.Context, now time.Time) []finding {
 	for _, d := range c.directories() {
 		all = append(all, d.probe(ctx, now)...)
 	}
+	if c.Mail.On() {
+		if err := c.Mail.Probe(ctx); err != nil {
+			all = append(all, finding{fault, "mail", err.Error(), "correct the mail section; 'sekisho test mail ADDRESS' sends one"})
+		} else {
+			all = append(all, finding{fine, "mail", c.Mail.Server + " takes a conversation, sign-in included", ""})
+		}
+	}
 	return all
 }
 

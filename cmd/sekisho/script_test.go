@@ -39,10 +39,11 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"site":  func(ts *testscript.TestScript, _ bool, _ []string) { scriptSite(t, ts) },
-			"ready": scriptReady,
-			"exits": scriptExits,
-			"code":  scriptCode,
+			"site":    func(ts *testscript.TestScript, _ bool, _ []string) { scriptSite(t, ts) },
+			"ready":   scriptReady,
+			"exits":   scriptExits,
+			"code":    scriptCode,
+			"waitfor": scriptWaitFor,
 		},
 	})
 }
@@ -96,6 +97,19 @@ func scriptExits(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	if strconv.Itoa(status) != args[0] {
 		ts.Fatalf("exit status %d, want %s", status, args[0])
+	}
+}
+
+// scriptWaitFor waits until a file holds a text: waitfor FILE TEXT.
+func scriptWaitFor(ts *testscript.TestScript, _ bool, args []string) {
+	for end := time.Now().Add(60 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		b, _ := os.ReadFile(ts.MkAbs(args[0]))
+		if strings.Contains(string(b), args[1]) {
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("%s never held %s; it is\n%s", args[0], args[1], b)
+		}
 	}
 }
 

@@ -25,6 +25,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"sekisho/admin"
+	"sekisho/audit"
 	"sekisho/authn"
 	"sekisho/internal/sdnotify"
 	"sekisho/radius"
@@ -82,6 +83,7 @@ type service struct {
 	parts     atomic.Pointer[parts]
 	clock     clock
 	counters  *authn.Metrics
+	stream    *audit.Stream
 	radius    *radius.Server
 	admin     *http.Server
 	metrics   *http.Server
@@ -137,6 +139,8 @@ func (s *service) openStore(ctx context.Context, registry prometheus.Registerer)
 
 func (s *service) wire(registry *prometheus.Registry) error {
 	s.counters = authn.NewMetrics(registry)
+	s.stream = s.auditStream()
+	registry.MustRegister(s.stream.Collector())
 	p, err := s.build(s.config, nil, false)
 	if err != nil {
 		return err
@@ -183,6 +187,7 @@ func (s *service) run(ctx context.Context) error {
 	var background sync.WaitGroup
 	background.Go(func() { s.parts.Load().login.Run(behind) }) // those that follow share its memory
 	background.Go(func() { s.watch(behind) })
+	background.Go(func() { s.sendAudit(behind) })
 	background.Go(func() { s.watchdog(behind, s.manager.Watchdog()/2) })
 
 	group, ctx := errgroup.WithContext(ctx)
@@ -316,9 +321,70 @@ func (c LogConfig) level() (level slog.Level) {
 func newLeveledLog(w io.Writer, c LogConfig) (*slog.Logger, *slog.LevelVar) {
 	level := &slog.LevelVar{}
 	level.Set(c.level())
-	options := &slog.HandlerOptions{Level: level}
+	options, out := &slog.HandlerOptions{Level: level}, &gathered{w: w}
 	if c.Format == "json" {
-		return slog.New(slog.NewJSONHandler(w, options)), level
+		return slog.New(gatheringHandler{slog.NewJSONHandler(out, options), out}), level
 	}
-	return slog.New(slog.NewTextHandler(w, options)), level
+	return slog.New(gatheringHandler{slog.NewTextHandler(out, options), out}), level
+}
+
+// gatheringHandler writes the many lines of logins a batch at a time.
+type gatheringHandler struct {
+	slog.Handler
+	out *gathered
+}
+
+var _ authn.Gatherer = gatheringHandler{}
+
+// Gather is [authn.Gatherer]'s.
+func (h gatheringHandler) Gather(f func()) {
+	h.out.hold(true)
+	defer h.out.hold(false)
+	f()
+}
+
+// gathered is the log's output: while somebody holds it, lines wait for the rest of their batch.
+type gathered struct {
+	mu      sync.Mutex
+	w       io.Writer
+	holders int
+	waiting []byte
+}
+
+// gatheredMost is how many octets wait at most.
+const gatheredMost = 64 << 10
+
+func (g *gathered) Write(line []byte) (int, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.holders == 0 {
+		return g.w.Write(line)
+	}
+	g.waiting = append(g.waiting, line...)
+	if len(g.waiting) < gatheredMost {
+		return len(line), nil
+	}
+	return len(line), g.flush()
+}
+
+func (g *gathered) hold(begin bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if begin {
+		g.holders++
+		return
+	}
+	if g.holders--; g.holders == 0 {
+		_ = g.flush()
+	}
+}
+
+// flush writes what waits; the caller holds the lock.
+func (g *gathered) flush() error {
+	if len(g.waiting) == 0 {
+		return nil
+	}
+	_, err := g.w.Write(g.waiting)
+	g.waiting = g.waiting[:0]
+	return err
 }

@@ -25,7 +25,7 @@ import (
 )
 
 func (a *app) testCommand() *cobra.Command {
-	return group("test", "Try the service and what it stands on", a.testRadius(), a.testLDAP(), a.testOTP())
+	return group("test", "Try the service and what it stands on", a.testRadius(), a.testLDAP(), a.testOTP(), a.testMail())
 }
 
 func (a *app) testRadius() *cobra.Command {

@@ -54,6 +54,8 @@ var Alerts = []Alert{
 		"An internal fault ended a login.", "The log has the details; please report it."},
 	{"SekishoDiskFills", `sekisho_storage_free_bytes < 512e6 or predict_linear(sekisho_storage_free_bytes[12h], 4 * 86400) < 0`, "15m", "warning",
 		"The database's disk will be full within four days.", "Make room; when it is full no login is answered."},
+	{"SekishoAuditBehind", `sekisho_audit_behind_events > 10000`, "10m", "warning",
+		"Events do not leave the machine for the audit's target.", "The log says why; they are sent when the target is back, and logins go on."},
 	{"SekishoQueueLong", `sekisho_storage_queue_entries > 2000`, "1m", "warning",
 		"More than 2,000 changes wait for the disk.", "The disk is slow or overloaded: sekisho_storage_commit_seconds shows how slow."},
 	{"SekishoAccountingLost", `sum(rate(sekisho_radius_accounting_no_records_total[5m])) > 0`, "5m", "warning",

@@ -14,19 +14,20 @@ import (
 
 // packages says which Debian package holds a program.
 var packages = map[string]string{
-	"eapol_test":  "eapoltest",
-	"freeradius":  "freeradius",
-	"ip":          "iproute2",
-	"ldapmodify":  "ldap-utils",
-	"oathtool":    "oathtool",
-	"ocserv":      "ocserv",
-	"occtl":       "ocserv",
-	"openconnect": "openconnect",
-	"ping":        "iputils-ping",
-	"radclient":   "freeradius-utils",
-	"slapadd":     "slapd",
-	"slapd":       "slapd",
-	"socat":       "socat",
+	"/usr/bin/python3": "python3",
+	"eapol_test":       "eapoltest",
+	"freeradius":       "freeradius",
+	"ip":               "iproute2",
+	"ldapmodify":       "ldap-utils",
+	"oathtool":         "oathtool",
+	"ocserv":           "ocserv",
+	"occtl":            "ocserv",
+	"openconnect":      "openconnect",
+	"ping":             "iputils-ping",
+	"radclient":        "freeradius-utils",
+	"slapadd":          "slapd",
+	"slapd":            "slapd",
+	"socat":            "socat",
 }
 
 // Required reports that every real part must be there, as in `make test`.

@@ -42,12 +42,23 @@ type Config struct {
 const (
 	libDir     = "/usr/lib/freeradius"
 	dictionary = "/usr/share/freeradius/dictionary"
-	queries    = "/etc/freeradius/3.0/mods-config/sql/main/postgresql/queries.conf"
+	sqlFiles   = "/etc/freeradius/3.0/mods-config/sql/main/postgresql/"
+	queries    = sqlFiles + "queries.conf"
 )
 
-// Installed says what is missing.
-func Installed() error {
-	for path, pkg := range map[string]string{dictionary: "freeradius-common", libDir + "/rlm_totp.so": "freeradius"} {
+// Schema is the file that makes the tables of FreeRADIUS in PostgreSQL.
+const Schema = sqlFiles + "schema.sql"
+
+// Installed says what is missing for a kind.
+func Installed(k Kind) error {
+	need := map[string]string{dictionary: "freeradius-common", libDir + "/rlm_totp.so": "freeradius"}
+	switch k {
+	case LDAPTOTP:
+		need[libDir+"/rlm_ldap.so"] = "freeradius-ldap"
+	case SQLTOTP:
+		need[libDir+"/rlm_sql_postgresql.so"], need[Schema] = "freeradius-postgresql", "freeradius-postgresql"
+	}
+	for path, pkg := range need {
 		if _, err := os.Stat(path); err != nil {
 			return fmt.Errorf("%s is missing: install Debian's package %s", path, pkg)
 		}
@@ -124,7 +135,7 @@ func (c *Config) view() (view, error) {
 		if c.Postgres.Host == "" {
 			return v, errors.New("freeradius: sql+totp wants Postgres")
 		}
-		v.Modules = []string{"files", "totp", "sql"}
+		v.Modules = []string{"expr", "files", "totp", "sql"} // the queries want tolower of expr
 		v.Authorize = []string{"files", wholeCode, authType}
 		v.Authenticate = []string{"totp"}
 		v.PostAuth = []string{"sql"}
@@ -174,7 +185,10 @@ thread pool {
 }
 modules {
 {{- range .Modules}}
-{{- if eq . "files"}}
+{{- if eq . "expr"}}
+	expr {
+	}
+{{- else if eq . "files"}}
 	files {
 		usersfile = {{$.Users}}
 	}

@@ -13,7 +13,7 @@ import (
 
 // FreeRADIUS itself reads what Write wrote (-C checks a configuration and ends).
 func TestFreeRADIUSTakesTheConfiguration(t *testing.T) {
-	if err := Installed(); err != nil {
+	if err := Installed(TOTP); err != nil {
 		realpart.LeaveOut(t, err.Error())
 	}
 	for _, kind := range []Kind{TOTP, LDAPTOTP} {

@@ -35,6 +35,9 @@ type Result struct {
 	P99  float64 `json:"p99_us"`
 	P999 float64 `json:"p999_us"`
 	Max  float64 `json:"max_us"`
+	// AcceptP50 and AcceptP99 are of Access-Accepts alone.
+	AcceptP50 float64 `json:"accept_p50_us"`
+	AcceptP99 float64 `json:"accept_p99_us"`
 	// LagP99 is how late requests of an open loop left, waiting for a free identifier included.
 	LagP99 float64 `json:"send_lag_p99_us"`
 
@@ -45,4 +48,20 @@ type Result struct {
 	ServerResident     int64   `json:"server_rss_bytes,omitempty"`
 	OtherCPU           float64 `json:"other_cpu_s"` // busy on this machine, neither generator nor server
 	StolenByHypervisor float64 `json:"steal_s"`
+
+	Slots []Slot `json:"slots,omitempty"`
+	// BurstAcceptP99 is of Access-Accepts to requests that were due in the slots of the burst.
+	BurstAcceptP99 float64 `json:"burst_accept_p99_us,omitempty"`
+}
+
+// Slot is a part of the counted time.
+type Slot struct {
+	// From is when it begins, in seconds of the counted time.
+	From float64 `json:"from_s"`
+	// Sent, Accepted and AcceptP99 are of the requests that were due in it (closed loop: sent), whenever they were answered.
+	Sent      int64   `json:"sent"`
+	Accepted  int64   `json:"accepted"`
+	AcceptP99 float64 `json:"accept_p99_us"`
+	// Came is how many Access-Accepts came in it, whenever they had been asked for.
+	Came int64 `json:"accepts_that_came"`
 }

@@ -39,8 +39,11 @@ func Installed() error {
 	return nil
 }
 
+// Addr is its host and port.
+func (d *Directory) Addr() string { return fmt.Sprintf("127.0.0.1:%d", d.Port) }
+
 // URL is where clients find it.
-func (d *Directory) URL() string { return fmt.Sprintf("ldap://127.0.0.1:%d", d.Port) }
+func (d *Directory) URL() string { return "ldap://" + d.Addr() }
 
 // Args is the command that serves it in the foreground.
 func (d *Directory) Args() []string {
