@@ -278,6 +278,7 @@ func (h *house) account(p *person) authn.Account {
 	var a authn.Account
 	if err := h.db.View(authn.Keys{Accounts: []authn.AccountID{p.account}}, func(held *authn.Held) {
 		a = *held.Accounts[0]
+		a.Assignments = slices.Clone(a.Assignments) // an image is valid only here
 		a.Guard.Charges = slices.Clone(a.Guard.Charges)
 		a.Guard.Known = slices.Clone(a.Guard.Known)
 		a.Assignments = slices.Clone(a.Assignments)

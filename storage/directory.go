@@ -47,12 +47,18 @@ func (d ownDirectory) PeekInto(name []byte, _ time.Time, room *authn.User) (foun
 	}
 	st := d.db.state.Load()
 	st.mu.RLock()
-	defer st.mu.RUnlock()
-	slot, ok := st.userSlot(d.name, string(folded))
-	if !ok {
-		return false, true
+	slot, ok := st.userSlot(d.name, alias(folded))
+	claimed := false
+	var id string
+	if ok {
+		id, _ = st.namesOf(st.accounts.at(slot))
+	} else {
+		_, claimed = st.claims.users[userKey{d.name, string(folded)}]
 	}
-	id, _ := st.namesOf(st.accounts.at(slot))
+	st.mu.RUnlock()
+	if !ok {
+		return false, !claimed
+	}
 	*room = authn.User{Directory: d.name, ID: id, Name: id}
 	return true, true
 }

@@ -341,16 +341,16 @@ func TestVerdictsAndNonces(t *testing.T) {
 	login(1, now)
 	now = now.Add(70 * time.Second)
 	login(2, now)
-	var ev authn.Event
-	if db.Verdict([16]byte{2}, now, &ev) {
+	if db.Verdict([16]byte{2}, now, new(authn.Event)) {
 		t.Error("a verdict of this very start")
 	}
 	closeDB(t, db)
 	now = now.Add(10 * time.Second)
 	db = s.open(t)
-	if db.Verdict([16]byte{1}, now, &ev) {
+	if db.Verdict([16]byte{1}, now, new(authn.Event)) {
 		t.Error("a verdict of more than 60 s ago")
 	}
+	var ev authn.Event
 	if ok := db.Verdict([16]byte{2}, now, &ev); !ok || ev.Reason != authn.WrongCode {
 		t.Errorf("the verdict of 10 s ago: %+v, %v", ev, ok)
 	}
@@ -363,7 +363,7 @@ func TestVerdictsAndNonces(t *testing.T) {
 		t.Error("a verdict that has grown old")
 	}
 	db.verdicts.Store(nil)
-	if db.Verdict([16]byte{2}, now, &ev) {
+	if db.Verdict([16]byte{2}, now, new(authn.Event)) {
 		t.Error("a verdict after all were dropped")
 	}
 }
