@@ -9,6 +9,7 @@ import (
 	"io"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 )
@@ -35,8 +36,13 @@ var pskcAlgorithms = []string{
 // oathID is the shape of an OATH token identifier: two characters of the maker, two of the kind, eight of the token.
 var oathID = regexp.MustCompile(`^[A-Z]{2}[A-Z0-9]{10}$`)
 
+// signature is that of the whole file (RFC 6030 §7).
+var signature = xml.Name{Space: "http://www.w3.org/2000/09/xmldsig#", Local: "Signature"}
+
 type pskcReader struct {
 	options *ReadOptions
+	space   string            // the namespace of the file's elements
+	devices map[string]string // serials in capitals, to the Id of the first key of the device
 	in      *meter
 	xml     *xml.Decoder
 	begun   bool
@@ -49,7 +55,7 @@ type pskcReader struct {
 }
 
 func newPSKCReader(in *bufio.Reader, o *ReadOptions) *pskcReader {
-	p := &pskcReader{options: o, in: &meter{in: in}, crypt: pskcCrypt{options: o}}
+	p := &pskcReader{options: o, space: pskcSpace, devices: map[string]string{}, in: &meter{in: in}, crypt: pskcCrypt{options: o}}
 	p.xml = xml.NewDecoder(p.in)
 	p.xml.CharsetReader = func(charset string, r io.Reader) (io.Reader, error) {
 		switch strings.ToLower(charset) {
@@ -110,8 +116,11 @@ func (p *pskcReader) nextPackage() error {
 	case !p.begun:
 		p.begun = true
 		return p.root(start, line)
-	case start.Name.Space != pskcSpace:
-		return p.passOver() // signatures and extensions
+	case start.Name == signature && !p.options.IgnoreSignature:
+		return endError{(&element{name: start.Name, line: line}).fault("the file is signed, and signatures cannot be checked here; " +
+			"if it came by a way you trust, say that the signature is to be ignored")}
+	case start.Name.Space != p.space:
+		return p.passOver() // extensions
 	}
 	switch start.Name.Local {
 	case "EncryptionKey":
@@ -153,7 +162,7 @@ func (p *pskcReader) unpack() error {
 	}
 	p.device = parts["DeviceInfo"]
 	for _, c := range p.pack.children {
-		if c.name == (xml.Name{Space: pskcSpace, Local: "Key"}) {
+		if c.name == (xml.Name{Space: p.space, Local: "Key"}) {
 			p.keys = append(p.keys, c)
 		}
 	}
@@ -194,6 +203,10 @@ func (p *pskcReader) row(key *element) (*Row, error) {
 	}
 	if err == nil {
 		err = row.owner(key, device, parts)
+	}
+	if err == nil {
+		p.oneDevice(row, key)
+		row.name(key.child("FriendlyName")) // of several, in as many languages, the first
 	}
 	if err == nil {
 		err = p.data(row, key, parts["Data"])
@@ -311,18 +324,18 @@ func (p *pskcReader) policy(row *Row, e *element) error {
 	for _, c := range e.children {
 		var err error
 		switch {
-		case c.name == (xml.Name{Space: pskcSpace, Local: "StartDate"}):
+		case c.name == (xml.Name{Space: p.space, Local: "StartDate"}):
 			err = p.from(row, c)
-		case c.name == (xml.Name{Space: pskcSpace, Local: "ExpiryDate"}):
+		case c.name == (xml.Name{Space: p.space, Local: "ExpiryDate"}):
 			err = p.until(row, c)
-		case c.name == (xml.Name{Space: pskcSpace, Local: "KeyUsage"}):
+		case c.name == (xml.Name{Space: p.space, Local: "KeyUsage"}):
 			// Several say what else it may be used for; that one of them is OTP is looked at below.
-		case c.name == (xml.Name{Space: pskcSpace, Local: "PINPolicy"}):
+		case c.name == (xml.Name{Space: p.space, Local: "PINPolicy"}):
 			if mode := c.attr("PINUsageMode"); mode != "Local" {
 				err = c.fault("PINUsageMode %s: only PINs that the device itself asks for (Local) are taken", shown(mode))
 			}
 		default:
-			err = c.fault("this policy is not kept here, and RFC 6030 §5 forbids the key then")
+			err = c.fault("this policy is not kept here, and RFC 6030 §5 forbids the use of such a key; ask for a file without it")
 		}
 		if err != nil {
 			return err
@@ -364,6 +377,36 @@ func (r *Row) owner(key *element, device, parts map[string]*element) error {
 	return nil
 }
 
+// oneDevice tells the keys of one device apart: serials are unique here, so each key after the first gets the device's
+// serial and its own Id, as in "9999999/4". Keys of one device that have one Id, or none, stand there twice by mistake.
+func (p *pskcReader) oneDevice(row *Row, key *element) {
+	t, id := &row.Token, key.attr("Id")
+	serial := strings.ToUpper(t.Serial)
+	if serial == "" {
+		return
+	}
+	first, seen := p.devices[serial]
+	switch {
+	case !seen:
+		p.devices[serial] = id
+	case id != "" && first != "" && !strings.EqualFold(id, first) && !strings.EqualFold(id, t.Serial) && !strings.EqualFold(first, t.Serial):
+		t.Serial += "/" + id
+		row.Warnings = append(row.Warnings, fmt.Sprintf("its device has several keys; this one is known as %s here", shownName(t.Serial)))
+	}
+}
+
+// name takes the key's friendly name for the token's. It is only for people, so one that cannot be kept is left out.
+func (r *Row) name(e *element) {
+	r.Token.Name = e.word()
+	if len(r.Token.Name) > maxName || strings.ContainsFunc(r.Token.Name, unicode.IsControl) {
+		r.Token.Name = ""
+		r.Warnings = append(r.Warnings, "its FriendlyName is too long or has control characters; left out")
+	}
+}
+
+// maxName is the longest name of a token, in octets; [Token.Check] holds it.
+const maxName = 128
+
 // accountOf takes the name out of a UserId that is a distinguished name (RFC 6030 §4.2.1), as in UID=jsmith,DC=example.
 func accountOf(id string) string {
 	first, _, _ := strings.Cut(id, ",")
@@ -383,29 +426,14 @@ func (p *pskcReader) data(row *Row, key, e *element) error {
 	if err != nil {
 		return err
 	}
-	if err := row.steps(parts); err != nil {
+	if err := p.steps(row, parts); err != nil {
 		return err
 	}
 	secret := parts["Secret"]
 	if secret == nil {
 		return e.fault("it has no secret")
 	}
-	values, err := secret.parts("PlainValue", "EncryptedValue", "ValueMAC")
-	if err != nil {
-		return err
-	}
-	plain, encrypted := values["PlainValue"], values["EncryptedValue"]
-	switch {
-	case plain != nil && encrypted != nil:
-		return secret.fault("it holds a plain and an encrypted secret; want one of them")
-	case plain != nil:
-		row.Seed, err = octets(plain)
-	case encrypted != nil:
-		row.Seed, err = p.crypt.open(encrypted, values["ValueMAC"])
-	default:
-		return secret.fault("it has no value")
-	}
-	if err != nil {
+	if row.Seed, err = p.value(secret, octets); err != nil {
 		return err
 	}
 	if err := CheckSeed(row.Seed); err != nil {
@@ -414,32 +442,68 @@ func (p *pskcReader) data(row *Row, key, e *element) error {
 	return nil
 }
 
+// value gives what an element of Data holds: as plain makes it of a PlainValue, or decrypted. The caller clears it.
+func (p *pskcReader) value(e *element, plain func(*element) ([]byte, error)) ([]byte, error) {
+	values, err := e.parts("PlainValue", "EncryptedValue", "ValueMAC")
+	if err != nil {
+		return nil, err
+	}
+	text, encrypted := values["PlainValue"], values["EncryptedValue"]
+	switch {
+	case text != nil && encrypted != nil:
+		return nil, e.fault("it holds a plain and an encrypted value; want one of them")
+	case text != nil:
+		return plain(text)
+	case encrypted != nil:
+		return p.crypt.open(encrypted, values["ValueMAC"])
+	}
+	return nil, e.fault("it has no value")
+}
+
+// number reads a counter or an interval: decimal where it is plain, a big-endian integer of up to 8 octets where it is
+// encrypted.
+func (p *pskcReader) number(e *element, low, high int64) (int64, error) {
+	plain := false
+	text, err := p.value(e, func(v *element) ([]byte, error) { plain = true; return []byte(v.word()), nil })
+	if err != nil {
+		return 0, err
+	}
+	defer clear(text)
+	if !plain {
+		if len(text) == 0 || len(text) > 8 {
+			return 0, e.fault("its encrypted value has %d octets: want an integer of 1 to 8", len(text))
+		}
+		n := uint64(0)
+		for _, b := range text {
+			n = n<<8 | uint64(b)
+		}
+		text = strconv.AppendUint(nil, n, 10)
+	}
+	n, err := parseNumber(string(text), low, high)
+	if err != nil {
+		return 0, e.fault("%w", err)
+	}
+	return n, nil
+}
+
 // steps reads counter and interval. Time is the device's clock when the file was made and tells nothing that a login does
 // not; TimeDrift is how many seconds a day the maker lets it drift.
-func (r *Row) steps(parts map[string]*element) error {
-	t := &r.Token
-	for _, name := range []string{"Counter", "TimeInterval"} {
-		if parts[name] != nil && parts[name].child("PlainValue") == nil {
-			return parts[name].fault("want a PlainValue; encrypted ones are not taken")
-		}
-	}
+func (p *pskcReader) steps(row *Row, parts map[string]*element) error {
+	t := &row.Token
 	if t.Mode == HOTP {
-		counter, err := parseNumber(cmp.Or(parts["Counter"].child("PlainValue").word(), "0"), 0, MaxCounter)
-		if err != nil {
-			return parts["Counter"].fault("%w", err)
+		if parts["Counter"] == nil {
+			return nil
 		}
+		counter, err := p.number(parts["Counter"], 0, MaxCounter)
 		t.Last = counter - 1
+		return err
+	}
+	if parts["TimeInterval"] == nil {
+		t.Period = 30
+		row.Warnings = append(row.Warnings, "the file does not say how long a code lasts; read as 30 s")
 		return nil
 	}
-	interval := parts["TimeInterval"].child("PlainValue").word()
-	if interval == "" {
-		interval = "30"
-		r.Warnings = append(r.Warnings, "the file does not say how long a code lasts; read as 30 s")
-	}
-	period, err := parseNumber(interval, MinPeriod, MaxPeriod)
-	if err != nil {
-		return parts["TimeInterval"].fault("%w", err)
-	}
+	period, err := p.number(parts["TimeInterval"], MinPeriod, MaxPeriod)
 	t.Period = uint16(period)
-	return nil
+	return err
 }

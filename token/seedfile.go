@@ -3,6 +3,7 @@ package token
 import (
 	"bufio"
 	"bytes"
+	"crypto/rsa"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -62,6 +63,11 @@ type ReadOptions struct {
 
 	// Key and Password open an encrypted PSKC file. The caller clears them.
 	Key, Password []byte
+	// PrivateKey opens a PSKC file that was made for a certificate.
+	PrivateKey *rsa.PrivateKey
+	// IgnoreSignature reads a signed PSKC file without checking its signature; else such a file is refused, because nothing
+	// here can check it.
+	IgnoreSignature bool
 
 	// Bad gets each bad row, and reading goes on: rows after it still reach each. Nil makes every bad row a fault of the whole
 	// file. An error of Bad ends the reading.
