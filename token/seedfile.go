@@ -24,7 +24,7 @@ const (
 	AnyFormat Format = iota
 	CSV              // text in columns
 	PSKC             // RFC 6030
-	URIs             // one otpauth URI a line
+	URIs             // one otpauth URI a line, or a bundle that an app exported
 )
 
 // ParseFormat reads "auto", "csv", "pskc" or "otpauth".
@@ -77,7 +77,7 @@ type ReadOptions struct {
 // Row is one token of a seed file.
 type Row struct {
 	Line  int    // 1 is the first line of the file; of a PSKC file, the line where the key begins
-	Name  string // PSKC: the key's Id, else its device's serial; otherwise empty
+	Name  string // PSKC: the key's Id, else its device's serial; of an app's bundle, which entry; otherwise empty
 	Token Token  // in stock, without ID, seal or fingerprint
 	Seed  Seed   // holds only until the function that got the row returns; then it is cleared
 	User  string
@@ -208,7 +208,7 @@ func (o *ReadOptions) open(r io.Reader) (rowReader, error) {
 	c := &csvReader{in: in, options: o}
 	switch format {
 	case URIs:
-		return &uriReader{c}, nil
+		return &uriReader{lines: c}, nil
 	case PSKC:
 		return newPSKCReader(in, o), nil
 	}
@@ -224,7 +224,7 @@ func formatOf(in *bufio.Reader) Format {
 	head, _ := in.Peek(256)
 	head = bytes.TrimSpace(bytes.TrimPrefix(head, []byte("\ufeff")))
 	switch {
-	case len(head) >= len(uriScheme) && bytes.EqualFold(head[:len(uriScheme)], uriScheme), bytes.HasPrefix(head, []byte("otpauth-migration://")):
+	case len(head) >= len(uriScheme) && bytes.EqualFold(head[:len(uriScheme)], uriScheme), len(head) >= len(migrationScheme) && bytes.EqualFold(head[:len(migrationScheme)], migrationScheme):
 		return URIs
 	case bytes.HasPrefix(head, []byte("<")):
 		return PSKC
