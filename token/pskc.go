@@ -40,13 +40,16 @@ var oathID = regexp.MustCompile(`^[A-Z]{2}[A-Z0-9]{10}$`)
 var signature = xml.Name{Space: "http://www.w3.org/2000/09/xmldsig#", Local: "Signature"}
 
 type pskcReader struct {
+	xmlFile
 	options *ReadOptions
 	space   string            // the namespace of the file's elements
 	devices map[string]string // serials in capitals, to the Id of the first key of the device
-	in      *meter
-	xml     *xml.Decoder
 	begun   bool
 	ended   bool
+	// A file that is not in the namespace of RFC 6030 is refused by wrong, unless its first package is a Device: then it is
+	// a file of Feitian (feitian.go).
+	wrong   error
+	feitian bool
 	crypt   pskcCrypt
 
 	pack   *element   // the current KeyPackage
@@ -55,16 +58,7 @@ type pskcReader struct {
 }
 
 func newPSKCReader(in *bufio.Reader, o *ReadOptions) *pskcReader {
-	p := &pskcReader{options: o, space: pskcSpace, devices: map[string]string{}, in: &meter{in: in}, crypt: pskcCrypt{options: o}}
-	p.xml = xml.NewDecoder(p.in)
-	p.xml.CharsetReader = func(charset string, r io.Reader) (io.Reader, error) {
-		switch strings.ToLower(charset) {
-		case "utf-16", "us-ascii": // by now it is UTF-8, and whatever is not is refused by the decoder
-			return r, nil
-		}
-		return nil, fmt.Errorf("its encoding is %s: want UTF-8", shown(charset))
-	}
-	return p
+	return &pskcReader{xmlFile: newXMLFile(in), options: o, space: pskcSpace, devices: map[string]string{}, crypt: pskcCrypt{options: o}}
 }
 
 func (p *pskcReader) close() {
@@ -98,6 +92,9 @@ func (p *pskcReader) nextPackage() error {
 	p.in.left = maxPackage
 	line, _ := p.xml.InputPos()
 	next, err := p.token()
+	if errors.Is(err, io.EOF) && p.wrong != nil {
+		return p.wrong
+	}
 	if errors.Is(err, io.EOF) && !p.ended {
 		return endError{&RowError{Line: line, Err: errors.New("the file holds no KeyContainer")}}
 	}
@@ -116,6 +113,8 @@ func (p *pskcReader) nextPackage() error {
 	case !p.begun:
 		p.begun = true
 		return p.root(start, line)
+	case p.wrong != nil && !p.isFeitian(start):
+		return p.wrong
 	case start.Name == signature && !p.options.IgnoreSignature:
 		return endError{(&element{name: start.Name, line: line}).fault("the file is signed, and signatures cannot be checked here; " +
 			"if it came by a way you trust, say that the signature is to be ignored")}
@@ -127,7 +126,10 @@ func (p *pskcReader) nextPackage() error {
 		p.crypt.source, err = p.tree(start, line, 0)
 	case "MACMethod":
 		p.crypt.method, err = p.tree(start, line, 0)
-	case "KeyPackage":
+	case "KeyPackage", feitianPackage:
+		if (start.Name.Local == feitianPackage) != p.feitian {
+			return endError{(&element{name: start.Name, line: line}).fault("the file has packages of another kind before it")}
+		}
 		p.pack, err = p.tree(start, line, 0)
 		if err == nil {
 			err = p.unpack()
@@ -150,7 +152,13 @@ func (p *pskcReader) root(start xml.StartElement, line int) error {
 		}
 		return nil
 	case start.Name.Local == "KeyContainer" && strings.Contains(start.Name.Space, "keyprov"):
-		return endError{root.fault("it is in a draft of PSKC from before RFC 6030; ask the vendor for a file by RFC 6030, whose namespace is %s", pskcSpace)}
+		p.wrong = endError{root.fault("it is in a draft of PSKC from before RFC 6030; ask the vendor for a file by RFC 6030, whose namespace is %s", pskcSpace)}
+		p.space = start.Name.Space
+		return nil
+	case start.Name.Local == "KeyContainer":
+		p.wrong = endError{root.fault("want a KeyContainer in the namespace %s", pskcSpace)}
+		p.space = start.Name.Space
+		return nil
 	}
 	return endError{root.fault("want a KeyContainer in the namespace %s", pskcSpace)}
 }
@@ -173,14 +181,13 @@ func (p *pskcReader) unpack() error {
 }
 
 func (p *pskcReader) nameOf(key *element) string {
-	return cmp.Or(key.attr("Id"), p.device.child("SerialNo").word())
+	return cmp.Or(keyID(key), p.device.child("SerialNo").word())
 }
 
 // row reads one Key of the current package.
 func (p *pskcReader) row(key *element) (*Row, error) {
 	row := &Row{Line: key.line, Name: p.nameOf(key), Token: Token{State: InStock, Last: NoStep}}
-	parts, err := key.parts("Issuer", "AlgorithmParameters", "KeyProfileId", "KeyReference", "FriendlyName", "Data", "UserId",
-		"Policy", "Extensions")
+	parts, err := p.keyParts(key)
 	if err != nil {
 		return nil, err
 	}
@@ -193,7 +200,7 @@ func (p *pskcReader) row(key *element) (*Row, error) {
 		err = row.algorithm(key)
 	}
 	if err == nil {
-		err = row.parameters(parts["AlgorithmParameters"])
+		err = row.parameters(p.options, parts["AlgorithmParameters"])
 	}
 	if err == nil {
 		err = p.dates(row, device)
@@ -212,7 +219,7 @@ func (p *pskcReader) row(key *element) (*Row, error) {
 		err = p.data(row, key, parts["Data"])
 	}
 	if err == nil {
-		row.guessHash()
+		row.guessHash(p.options)
 		if err = row.Token.Check(); err != nil {
 			err = key.fault("%w", err)
 		}
@@ -225,7 +232,7 @@ func (p *pskcReader) row(key *element) (*Row, error) {
 }
 
 func (r *Row) algorithm(key *element) error {
-	name := key.attr("Algorithm")
+	name := cmp.Or(key.attr("Algorithm"), key.attr("KeyAlgorithm"))
 	for _, begin := range pskcAlgorithms {
 		if short, ok := strings.CutPrefix(name, begin); ok {
 			if mode, err := parseMode(short); err == nil {
@@ -239,9 +246,9 @@ func (r *Row) algorithm(key *element) error {
 
 // parameters reads the kind of code. Vendors leave elements out that RFC 6030 §4.3.4 asks for; what is usual is taken then
 // and said.
-func (r *Row) parameters(e *element) error {
+func (r *Row) parameters(o *ReadOptions, e *element) error {
 	t := &r.Token
-	t.Digits = 6
+	t.Digits = cmp.Or(o.Assume.Digits, 6)
 	var parts map[string]*element
 	if e != nil {
 		var err error
@@ -261,10 +268,12 @@ func (r *Row) parameters(e *element) error {
 	}
 	format := parts["ResponseFormat"]
 	if format == nil {
-		r.Warnings = append(r.Warnings, "the file does not say how many digits its codes have; read as 6")
+		if o.Assume.Digits == 0 {
+			r.Warnings = append(r.Warnings, "the file does not say how many digits its codes have; read as 6")
+		}
 		return nil
 	}
-	if encoding := format.attr("Encoding"); encoding != "" && !strings.EqualFold(encoding, "DECIMAL") {
+	if encoding := cmp.Or(format.attr("Encoding"), format.attr("Format")); encoding != "" && !strings.EqualFold(encoding, "DECIMAL") {
 		return format.fault("Encoding %s: only codes of digits (DECIMAL) are taken", shown(encoding))
 	}
 	if check := strings.ToLower(format.attr("CheckDigits")); check != "" && check != "false" && check != "0" {
@@ -350,7 +359,7 @@ func (p *pskcReader) policy(row *Row, e *element) error {
 
 // owner reads which token it is and whose.
 func (r *Row) owner(key *element, device, parts map[string]*element) error {
-	t, id := &r.Token, key.attr("Id")
+	t, id := &r.Token, keyID(key)
 	t.Serial, t.Form = device["SerialNo"].word(), Hardware
 	if t.Serial == "" {
 		t.Serial, t.Form = id, Software
@@ -380,7 +389,7 @@ func (r *Row) owner(key *element, device, parts map[string]*element) error {
 // oneDevice tells the keys of one device apart: serials are unique here, so each key after the first gets the device's
 // serial and its own Id, as in "9999999/4". Keys of one device that have one Id, or none, stand there twice by mistake.
 func (p *pskcReader) oneDevice(row *Row, key *element) {
-	t, id := &row.Token, key.attr("Id")
+	t, id := &row.Token, keyID(key)
 	serial := strings.ToUpper(t.Serial)
 	if serial == "" {
 		return
@@ -499,8 +508,10 @@ func (p *pskcReader) steps(row *Row, parts map[string]*element) error {
 		return err
 	}
 	if parts["TimeInterval"] == nil {
-		t.Period = 30
-		row.Warnings = append(row.Warnings, "the file does not say how long a code lasts; read as 30 s")
+		t.Period = cmp.Or(p.options.Assume.Period, 30)
+		if p.options.Assume.Period == 0 {
+			row.Warnings = append(row.Warnings, "the file does not say how long a code lasts; read as 30 s")
+		}
 		return nil
 	}
 	period, err := p.number(parts["TimeInterval"], MinPeriod, MaxPeriod)
