@@ -212,6 +212,9 @@ func (p *pskcReader) row(key *element) (*Row, error) {
 		err = row.owner(key, device, parts)
 	}
 	if err == nil {
+		err = row.ours(ourExtension(key))
+	}
+	if err == nil {
 		p.oneDevice(row, key)
 		row.name(key.child("FriendlyName")) // of several, in as many languages, the first
 	}
@@ -363,7 +366,7 @@ func (r *Row) owner(key *element, device, parts map[string]*element) error {
 	t.Serial, t.Form = device["SerialNo"].word(), Hardware
 	if t.Serial == "" {
 		t.Serial, t.Form = id, Software
-		if id != "" {
+		if id != "" && ourExtension(key) == nil {
 			r.Warnings = append(r.Warnings, "the file gives no serial; the Id of the key stands for it")
 		}
 	}

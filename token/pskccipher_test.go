@@ -91,7 +91,7 @@ func TestCiphersAgainstOpenSSL(t *testing.T) {
 		name := "http://www.w3.org/" + short
 		how := pskcCiphers[name]
 		key := testSeed(7, how.key)
-		for _, n := range []int{16, 20, 24, 32, 40, 64, 128} {
+		for _, n := range []int{16, 20, 24, 64} {
 			if n%8 != 0 && how.whole && !strings.HasSuffix(name, "-pad") {
 				continue // key wrap takes whole half-blocks
 			}
