@@ -402,6 +402,30 @@ func TestPSKCSignedFile(t *testing.T) {
 	}
 }
 
+// A file that pskctool signed.
+func TestPSKCSignedByPSKCTool(t *testing.T) {
+	private, der := ourKey()
+	name := filepath.Join(t.TempDir(), "plain.xml")
+	pair := filepath.Join(t.TempDir(), "pair.pem")
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(pair, append(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, []byte(container(totpKey("A1", plainValue(testSeed(1, 20))))), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	signed := runPSKCTool(t, "--sign", "--quiet", "--sign-key", pair, "--sign-crt", pair, name)
+	if _, err := readAll(signed, ReadOptions{}); err == nil || !strings.Contains(err.Error(), "<Signature>: the file is signed") {
+		t.Errorf("signed: %v\n%s", err, signed)
+	}
+	if rows, err := readAll(signed, ReadOptions{IgnoreSignature: true}); err != nil || len(rows) != 1 || !bytes.Equal(rows[0].Seed, testSeed(1, 20)) {
+		t.Errorf("signed and ignored: %v", err)
+	}
+}
+
 func TestPSKCNames(t *testing.T) {
 	k := totpKey("A1", plainValue(testSeed(1, 20)))
 	k.key = "<FriendlyName>Front door</FriendlyName><FriendlyName xml:lang=\"ja\">正面</FriendlyName>"
