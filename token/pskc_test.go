@@ -7,6 +7,7 @@ import (
 	"crypto/sha1" // as in the files that are read
 	"crypto/sha256"
 	"crypto/sha512"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -478,11 +479,20 @@ func FuzzPSKC(f *testing.F) {
 	key := s.key
 	f.Add(container(totpKey("A1", plainValue(testSeed(1, 20)))))
 	f.Add(container(s.head(preShared), totpKey("A1", s.secret(testSeed(1, 20))), totpKey("A2", plainValue(testSeed(2, 20)))))
+	f.Add(export(f, &Recipient{Key: key}, someExported()...))
+	private, der := ourKey()
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(export(f, &Recipient{Certificate: cert}, someExported()...))
+	s.cipher = xmlEnc + "kw-aes128"
+	f.Add(container("<EncryptionKey>"+preShared+"</EncryptionKey>", totpKey("A1", s.value("EncryptedValue", fromHex("1fa68b0a8112b447aef34bd8fb5a7b829d3e862371d2cfe5"))), "<ds:Signature/>"))
 	f.Add(`<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>`)
 	f.Fuzz(func(t *testing.T, text string) {
 		if strings.Contains(text, "IterationCount") {
 			return // rounds cost time, by intent
 		}
-		checkRows(t, strings.NewReader(text), ReadOptions{Format: PSKC, Key: key})
+		checkRows(t, strings.NewReader(text), ReadOptions{Format: PSKC, Key: key, PrivateKey: private})
 	})
 }
