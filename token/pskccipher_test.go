@@ -3,6 +3,7 @@ package token
 import (
 	"bytes"
 	"crypto"
+	"crypto/aes"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha1" // as in the files that are read
@@ -38,6 +39,54 @@ func TestKeyWrapExamplesOfTheRFCs(t *testing.T) {
 		if err != nil || hex.EncodeToString(plain) != c.plain {
 			t.Errorf("%s: %x, %v", c.cipher, plain, err)
 		}
+	}
+}
+
+// A padded wrap has to begin as RFC 5649 says and to end in zeros: whoever holds the key may still have made another thing.
+func TestPaddedWrapIsChecked(t *testing.T) {
+	block, err := aes.NewCipher(testSeed(7, 16))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		inside string
+		good   bool
+	}{
+		"5 octets":        {"a65959a6000000050102030405000000", true},
+		"other beginning": {"a65959a7000000050102030405000000", false},
+		"padding":         {"a65959a6000000050102030405000001", false},
+		"too long":        {"a65959a6000000090102030405000000", false},
+		"too short":       {"a65959a6000000000000000000000000", false},
+	} {
+		text := make([]byte, 16)
+		block.Encrypt(text, fromHex(c.inside))
+		if plain, err := unwrapPadded(block, text); (err == nil) != c.good || (c.good && len(plain) != 5) {
+			t.Errorf("%s: %x, %v", name, plain, err)
+		}
+	}
+}
+
+// Whatever stands in the place of the MAC key, the answer is one: padding that is right by chance tells nothing.
+func TestMACKeyIsNoOracle(t *testing.T) {
+	s := newSealer()
+	text := container(s.head(preShared), totpKey("A1", s.secret(testSeed(1, 20))))
+	at := strings.Index(text, "<xenc:CipherValue>") + len("<xenc:CipherValue>")
+	end := at + strings.Index(text[at:], "<")
+	answers := map[string]int{}
+	for i := range 200 {
+		value := base64.StdEncoding.EncodeToString(testSeed(i, 48))
+		for _, bad := range []func(*RowError) error{nil, func(*RowError) error { t.Error("it is no bad row"); return nil }} {
+			err := ReadTokens(strings.NewReader(text[:at]+value+text[end:]), ReadOptions{Key: s.key, Bad: bad}, func(Row) error { t.Error("a row"); return nil })
+			answers[fmt.Sprint(err)]++
+		}
+	}
+	short := newSealer()
+	short.macKey = []byte("123456789012345")
+	if err := ReadTokens(strings.NewReader(container(short.head(preShared), totpKey("A1", short.secret(testSeed(1, 20))))), ReadOptions{Key: s.key}, func(Row) error { return nil }); err == nil || !strings.Contains(err.Error(), "the MAC is wrong") {
+		t.Errorf("a MAC key of 15 octets: %v", err)
+	}
+	if len(answers) != 1 {
+		t.Errorf("%d answers: %v", len(answers), answers)
 	}
 }
 

@@ -156,11 +156,17 @@ func TestExportUnderPassword(t *testing.T) {
 	if diff, err := reimported(text, ReadOptions{Password: password}, tokens); err != nil || diff != "" {
 		t.Errorf("%v %s", err, diff)
 	}
-	if _, err := readAll(text, ReadOptions{Password: []byte("correct horse batterz")}); err == nil || !strings.Contains(err.Error(), "the password does not open it") {
+	if _, err := readAll(text, ReadOptions{Password: []byte("correct horse batterz")}); err == nil || !strings.Contains(err.Error(), "the MAC is wrong: either the password is not the one of this file") {
 		t.Errorf("another password: %v", err)
 	}
 	if again := export(t, &Recipient{Key: testSeed(50, 16)}, tokens...); again == export(t, &Recipient{Key: testSeed(50, 16)}, tokens...) {
 		t.Error("two exports have the same random numbers")
+	}
+	// Each secret has a vector of its own: two tokens of one seed look nothing alike.
+	twins := []exported{someExported()[0], someExported()[0]}
+	parts := strings.Split(export(t, &Recipient{Key: testSeed(50, 16)}, twins...), "<xenc:CipherValue>")
+	if len(parts) != 4 || parts[2][:20] == parts[3][:20] || parts[1][:20] == parts[2][:20] || strings.HasPrefix(parts[2], "AAAAAAAAAAAAAAAA") {
+		t.Error("vectors are not random")
 	}
 }
 

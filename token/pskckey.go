@@ -6,6 +6,7 @@ import (
 	"crypto/cipher"
 	"crypto/hmac"
 	"crypto/pbkdf2"
+	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha1" // HMAC-SHA-1 is what RFC 6030 asks every reader to know
 	"crypto/sha256"
@@ -23,6 +24,7 @@ import (
 const (
 	maxIterations = 10_000_000
 	maxSalt       = 1024 // octets
+	minMACKey     = 16   // octets; fewer can be guessed
 )
 
 // pskcMACs are the MACs that are taken, and the hash functions of PBKDF2 by the same names.
@@ -128,7 +130,8 @@ func (c *pskcCrypt) checkMAC(text []byte, mac *element) error {
 		if c.proven {
 			return mac.fault("the MAC is wrong while others of the file are right: this key was changed; ask for the file again")
 		}
-		return mac.fault("the MAC is wrong: either %s is not the one of this file or the file was changed", c.secretName())
+		// Until one MAC was right, nothing shows that the key is, so it is the file that cannot be read.
+		return endError{mac.fault("the MAC is wrong: either %s is not the one of this file or the file was changed", c.secretName())}
 	}
 	c.proven = true
 	return nil
@@ -261,7 +264,14 @@ func (c *pskcCrypt) macOf(value *element) error {
 	if err != nil {
 		return err
 	}
-	c.macKey, err = c.decrypt(wrapped, text)
+	c.macKey, err = c.openText(wrapped, text)
+	if errors.Is(err, errSealed) || (err == nil && len(c.macKey) < minMACKey) {
+		clear(c.macKey)
+		// No MAC stands over the MAC key. Were its padding answered for, whoever can have files tried would read secrets out of
+		// the answers, put in its place. So no MAC fits from here on, as after a padding that is right by chance.
+		c.macKey, err = make([]byte, 32), nil
+		_, _ = rand.Read(c.macKey)
+	}
 	return err
 }
 
@@ -301,7 +311,16 @@ func (c *pskcCrypt) cipherOf(e *element) (pskcCipher, error) {
 }
 
 // decrypt opens a text whose cipher fits.
-func (c *pskcCrypt) decrypt(e *element, text []byte) (plain []byte, err error) {
+func (c *pskcCrypt) decrypt(e *element, text []byte) ([]byte, error) {
+	plain, err := c.openText(e, text)
+	if errors.Is(err, errSealed) {
+		return nil, e.fault("%s does not open it: it is not the one of this file, or the file was changed", c.secretName())
+	}
+	return plain, err
+}
+
+// openText is decrypt with errSealed for a text that does not open.
+func (c *pskcCrypt) openText(e *element, text []byte) (plain []byte, err error) {
 	method := e.child("EncryptionMethod")
 	if c.rsa != nil {
 		plain, err = c.openRSA(method, text)
@@ -312,9 +331,6 @@ func (c *pskcCrypt) decrypt(e *element, text []byte) (plain []byte, err error) {
 			return nil, endError{e.fault("%w", err)}
 		}
 		plain, err = how.open(block, text)
-	}
-	if errors.Is(err, errSealed) {
-		return nil, e.fault("%s does not open it: it is not the one of this file, or the file was changed", c.secretName())
 	}
 	return plain, err
 }
