@@ -3,6 +3,7 @@
 //	GET  /api/v1/health                     is the service well?
 //	GET  /api/v1/tokens                     list; ?after= &limit= &state= &form=
 //	POST /api/v1/tokens/import              a file of seeds, all or nothing; ?dry_run= &skip_bad= ...
+//	POST /api/v1/tokens/export              tokens with their seeds, as a sealed PSKC file
 //	GET  /api/v1/tokens/{token}             one token; {token} is a serial or an ID
 //	POST /api/v1/tokens/{token}/assign      give it to a user
 //	POST /api/v1/tokens/{token}/confirm     activate it by a right code

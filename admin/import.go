@@ -34,16 +34,18 @@ import (
 // maxImport bounds the body: 100,000 tokens are some 10 MB of text in columns and some 100 MB of PSKC.
 const maxImport = 128 << 20
 
-// importInput is the call. The body is the seed file itself, or multipart/form-data with the parts file, users, key and
-// password, so that no secret ever stands in a URL.
+// importInput is the call. The body is the seed file itself, or multipart/form-data with the parts file, users, key,
+// password and private_key, so that no secret ever stands in a URL.
 type importInput struct {
 	ContentType string   `header:"Content-Type" hidden:"true"`
 	Source      string   `query:"source" maxLength:"200" doc:"name of the file, for the audit"`
-	Format      string   `query:"format" enum:"auto,csv,pskc,otpauth" default:"auto"`
+	Format      string   `query:"format" enum:"auto,csv,pskc,otpauth,safenet,feitian,yubico" default:"auto"`
 	Columns     []string `query:"columns" doc:"columns of a text file that its header does not name as we do: field=name or field=number"`
 	Skip        []string `query:"skip_columns" doc:"columns to pass over, by name or number"`
 	NoHeader    bool     `query:"no_header" doc:"the first line is a token already"`
 	Encoding    string   `query:"secret_encoding" enum:"auto,hex,base32,base64" default:"auto"`
+	Assume      []string `query:"assume" doc:"what to take where the file says nothing: mode=hotp, hash=SHA256, digits=8, period=60"`
+	IgnoreSig   bool     `query:"ignore_signature" doc:"read a signed PSKC file without checking its signature; default: it is refused"`
 	DateOrder   string   `query:"date_order" enum:"auto,mdy,dmy,ymd" default:"auto" doc:"how to read dates such as 01/02/25"`
 	DateOnly    string   `query:"date_only" doc:"when a token stops whose file gives only a date, as 09:00 Asia/Tokyo; default: the configuration's"`
 	Pending     bool     `query:"pending" doc:"tokens with a user open nothing before their first right code"`
@@ -212,12 +214,13 @@ func (s *Server) here(id authn.AccountID) *authn.Account {
 }
 
 // importParts are the pieces of a body. They hold seeds and what opens them, so they are cleared at the end of the call.
-type importParts struct{ file, users, key, password []byte }
+type importParts struct{ file, users, key, password, privateKey []byte }
 
 func (p *importParts) clear() {
 	clear(p.file)
 	clear(p.key)
 	clear(p.password)
+	clear(p.privateKey)
 }
 
 func (in *importInput) parts() (*importParts, error) {
@@ -226,7 +229,7 @@ func (in *importInput) parts() (*importParts, error) {
 		return &importParts{file: in.RawBody}, nil
 	}
 	p := &importParts{}
-	fields := map[string]*[]byte{"file": &p.file, "users": &p.users, "key": &p.key, "password": &p.password}
+	fields := map[string]*[]byte{"file": &p.file, "users": &p.users, "key": &p.key, "password": &p.password, "private_key": &p.privateKey}
 	bad := func(where, problem string) (*importParts, error) {
 		p.clear()
 		return nil, newProblem(http.StatusBadRequest, "bad-input", wordBadForm, Place{where, problem})
@@ -241,7 +244,7 @@ func (in *importInput) parts() (*importParts, error) {
 		}
 		to := fields[part.FormName()]
 		if to == nil || *to != nil {
-			return bad(shown([]byte(part.FormName())), "want each of the parts file, users, key, password once at most, and no others")
+			return bad(shown([]byte(part.FormName())), "want each of the parts file, users, key, password, private_key once at most, and no others")
 		}
 		if *to, err = io.ReadAll(part); err != nil {
 			return bad(part.FormName(), "it is cut short")
@@ -255,7 +258,7 @@ func (in *importInput) parts() (*importParts, error) {
 
 // readOptions makes of the call what the reader of seed files takes.
 func (s *Server) readOptions(in *importInput, parts *importParts) (token.ReadOptions, error) {
-	o := token.ReadOptions{Skip: in.Skip, NoHeader: in.NoHeader, DateOnly: s.DateOnly, Password: parts.password}
+	o := token.ReadOptions{Skip: in.Skip, NoHeader: in.NoHeader, DateOnly: s.DateOnly, Password: parts.password, IgnoreSignature: in.IgnoreSig}
 	var places []Place
 	bad := func(where string, err error) {
 		if err != nil {
@@ -267,6 +270,8 @@ func (s *Server) readOptions(in *importInput, parts *importParts) (token.ReadOpt
 	bad("format", err)
 	o.Encoding, err = token.ParseEncoding(in.Encoding)
 	bad("secret_encoding", err)
+	o.Assume, err = token.ParseAssumed(in.Assume)
+	bad("assume", err)
 	o.DateOrder, err = token.ParseDateOrder(in.DateOrder)
 	bad("date_order", err)
 	if in.DateOnly != "" {
@@ -276,6 +281,10 @@ func (s *Server) readOptions(in *importInput, parts *importParts) (token.ReadOpt
 	if parts.key != nil {
 		o.Key, err = token.ParseTransportKey(parts.key)
 		bad("key", err)
+	}
+	if parts.privateKey != nil {
+		o.PrivateKey, err = token.ParsePrivateKey(parts.privateKey)
+		bad("private_key", err)
 	}
 	for _, pair := range in.Columns {
 		field, column, found := strings.Cut(pair, "=")

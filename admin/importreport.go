@@ -69,7 +69,7 @@ type ImportExpiry struct {
 // ImportFault is one thing about one row.
 type ImportFault struct {
 	Line    int    `json:"line,omitempty" doc:"of the seed file, or of the list of users where the kind says so"`
-	Name    string `json:"name,omitempty" doc:"PSKC: the key's Id"`
+	Name    string `json:"name,omitempty" doc:"PSKC: the key's Id; of an app's bundle, which entry"`
 	Column  string `json:"column,omitempty"`
 	Kind    string `json:"kind,omitempty"`
 	Problem string `json:"problem"`

@@ -46,6 +46,7 @@ func (s *Server) tokenRoutes(api huma.API) {
 	huma.Get(api, "/api/v1/tokens", s.listTokens)
 	huma.Get(api, "/api/v1/tokens/{token}", s.showToken)
 	s.importRoute(api)
+	s.exportRoute(api)
 	huma.Post(api, "/api/v1/tokens/{token}/assign", s.assign)
 	huma.Post(api, "/api/v1/tokens/{token}/confirm", s.confirm)
 	huma.Post(api, "/api/v1/tokens/{token}/revoke", s.revoke)

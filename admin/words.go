@@ -57,6 +57,8 @@ const (
 	wordUnreadableFile   = "Nothing was imported: the file cannot be read."
 	wordBadForm          = "The body is not a form that this call takes."
 	wordBadOptions       = "Some options of the import are wrong."
+	wordBadRecipient     = "Nothing was exported: it is not clear who shall be able to open the file."
+	wordNothingToExport  = "Nothing was exported: no token is as asked for."
 )
 
 func wordBadFile(faults int) string {
@@ -64,6 +66,10 @@ func wordBadFile(faults int) string {
 		return fmt.Sprintf("Nothing was imported: the file has %d faults, of which the first %d are listed.", faults, maxPlaces)
 	}
 	return fmt.Sprintf("Nothing was imported: the file has %d fault(s).", faults)
+}
+
+func wordNoSeed(t *token.Token) string {
+	return fmt.Sprintf("Nothing was exported: token %s was destroyed, and its seed with it.", label(t))
 }
 
 func wordNotAssigned(t *token.Token) string {

@@ -215,10 +215,11 @@ func (c *csvReader) fill(row *Row) error {
 		counter = counter || (column.field == "counter" && row.Token.Last != NoStep)
 	}
 	t := &row.Token
-	t.Mode, t.Digits = cmp.Or(t.Mode, TOTP), cmp.Or(t.Digits, 6)
-	row.guessHash()
+	assume := &c.options.Assume
+	t.Mode, t.Digits = cmp.Or(t.Mode, assume.Mode, TOTP), cmp.Or(t.Digits, assume.Digits, 6)
+	row.guessHash(c.options)
 	if t.Mode == TOTP {
-		t.Period = cmp.Or(t.Period, 30)
+		t.Period = cmp.Or(t.Period, assume.Period, 30)
 	}
 	if t.Form == 0 {
 		t.Form = Software
@@ -289,9 +290,10 @@ func (c *csvReader) field(row *Row, field string, text []byte) (err error) {
 // shortened is a serial such as 2.60012E+12, of which the end is lost.
 var shortened = regexp.MustCompile(`^[0-9][.,]?[0-9]*[eE]\+[0-9]+$`)
 
-// guessHash takes SHA-1 where the file names no hash. A secret of the length that RFC 6238 gives another one is odd then: a
+// guessHash takes what is assumed, else SHA-1, where the file names no hash. A secret of the length that RFC 6238 gives another one is odd then: a
 // token that is read with the wrong hash never opens anything.
-func (r *Row) guessHash() {
+func (r *Row) guessHash(o *ReadOptions) {
+	r.Token.Hash = cmp.Or(r.Token.Hash, o.Assume.Hash)
 	if r.Token.Hash != 0 {
 		return
 	}

@@ -1,6 +1,7 @@
 package token
 
 import (
+	"bufio"
 	"os"
 	"strings"
 	"testing"
@@ -13,7 +14,7 @@ func TestSeedFilesOfTheDocs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	formats := map[string]Format{"csv": CSV, "xml": PSKC, "otpauth": URIs}
+	formats := map[string]Format{"csv": CSV, "xml": PSKC, "otpauth": URIs, "safenet": SafeNet, "feitian": Feitian, "yubico": Yubico}
 	read := map[Format]int{}
 	for i, block := range strings.Split(string(page), "\n```") {
 		info, text, found := strings.Cut(block, "\n")
@@ -31,6 +32,9 @@ func TestSeedFilesOfTheDocs(t *testing.T) {
 			t.Errorf("%s: %v\n%s", info, err, text)
 			continue
 		}
+		if format := (&ReadOptions{}).formatOf(bufio.NewReader(strings.NewReader(text))); format != want && !strings.Contains(info, "--no-header") {
+			t.Errorf("%s: known as %s by how it begins", info, formatNames[format])
+		}
 		for _, r := range rows {
 			if len(r.Warnings) > 0 || len(r.Seed) < MinSeed {
 				t.Errorf("%s: line %d: %q", info, r.Line, r.Warnings)
@@ -38,7 +42,7 @@ func TestSeedFilesOfTheDocs(t *testing.T) {
 		}
 		read[want] += len(rows)
 	}
-	if read[CSV] < 9 || read[PSKC] != 3 || read[URIs] != 2 {
+	if read[CSV] < 9 || read[PSKC] != 3 || read[URIs] != 4 || read[SafeNet] != 1 || read[Feitian] != 2 || read[Yubico] != 2 {
 		t.Errorf("tokens read: %v", read)
 	}
 }
@@ -68,6 +72,8 @@ func docsOptions(t *testing.T, words []string) (o ReadOptions) {
 			o.Encoding, err = ParseEncoding(value)
 		case "--date-order":
 			o.DateOrder, err = ParseDateOrder(value)
+		case "--assume":
+			o.Assume, err = ParseAssumed(strings.Split(value, ","))
 		case "--key":
 			o.Key, err = ParseTransportKey([]byte(value))
 		case "--password":

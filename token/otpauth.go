@@ -77,7 +77,7 @@ func parseURI(s string) (URI, error) {
 		return URI{}, errors.New("it is no URI of the form otpauth://totp/ISSUER:USER?secret=BASE32")
 	}
 	if raw.Scheme == "otpauth-migration" {
-		return URI{}, errors.New("it is the bundle that an app exports, which is not read; want otpauth://totp/ISSUER:USER?secret=... for each token")
+		return URI{}, errors.New("it is a bundle that an app exports and may hold several tokens; want otpauth://totp/ISSUER:USER?secret=..., or import the bundle as a file")
 	}
 	if raw.Scheme != "otpauth" || raw.Opaque != "" || raw.User != nil || raw.Fragment != "" {
 		return URI{}, errors.New("want otpauth://totp/ISSUER:USER?secret=... and nothing more")

@@ -9,6 +9,7 @@ import (
 	"io"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 )
@@ -35,12 +36,20 @@ var pskcAlgorithms = []string{
 // oathID is the shape of an OATH token identifier: two characters of the maker, two of the kind, eight of the token.
 var oathID = regexp.MustCompile(`^[A-Z]{2}[A-Z0-9]{10}$`)
 
+// signature is that of the whole file (RFC 6030 §7).
+var signature = xml.Name{Space: "http://www.w3.org/2000/09/xmldsig#", Local: "Signature"}
+
 type pskcReader struct {
+	xmlFile
 	options *ReadOptions
-	in      *meter
-	xml     *xml.Decoder
+	space   string            // the namespace of the file's elements
+	devices map[string]string // serials in capitals, to the Id of the first key of the device
 	begun   bool
 	ended   bool
+	// A file that is not in the namespace of RFC 6030 is refused by wrong, unless its first package is a Device: then it is
+	// a file of Feitian (feitian.go).
+	wrong   error
+	feitian bool
 	crypt   pskcCrypt
 
 	pack   *element   // the current KeyPackage
@@ -49,16 +58,7 @@ type pskcReader struct {
 }
 
 func newPSKCReader(in *bufio.Reader, o *ReadOptions) *pskcReader {
-	p := &pskcReader{options: o, in: &meter{in: in}, crypt: pskcCrypt{options: o}}
-	p.xml = xml.NewDecoder(p.in)
-	p.xml.CharsetReader = func(charset string, r io.Reader) (io.Reader, error) {
-		switch strings.ToLower(charset) {
-		case "utf-16", "us-ascii": // by now it is UTF-8, and whatever is not is refused by the decoder
-			return r, nil
-		}
-		return nil, fmt.Errorf("its encoding is %s: want UTF-8", shown(charset))
-	}
-	return p
+	return &pskcReader{xmlFile: newXMLFile(in), options: o, space: pskcSpace, devices: map[string]string{}, crypt: pskcCrypt{options: o}}
 }
 
 func (p *pskcReader) close() {
@@ -92,6 +92,9 @@ func (p *pskcReader) nextPackage() error {
 	p.in.left = maxPackage
 	line, _ := p.xml.InputPos()
 	next, err := p.token()
+	if errors.Is(err, io.EOF) && p.wrong != nil {
+		return p.wrong
+	}
 	if errors.Is(err, io.EOF) && !p.ended {
 		return endError{&RowError{Line: line, Err: errors.New("the file holds no KeyContainer")}}
 	}
@@ -110,15 +113,23 @@ func (p *pskcReader) nextPackage() error {
 	case !p.begun:
 		p.begun = true
 		return p.root(start, line)
-	case start.Name.Space != pskcSpace:
-		return p.passOver() // signatures and extensions
+	case p.wrong != nil && !p.isFeitian(start):
+		return p.wrong
+	case start.Name == signature && !p.options.IgnoreSignature:
+		return endError{(&element{name: start.Name, line: line}).fault("the file is signed, and signatures cannot be checked here; " +
+			"if it came by a way you trust, say that the signature is to be ignored")}
+	case start.Name.Space != p.space:
+		return p.passOver() // extensions
 	}
 	switch start.Name.Local {
 	case "EncryptionKey":
 		p.crypt.source, err = p.tree(start, line, 0)
 	case "MACMethod":
 		p.crypt.method, err = p.tree(start, line, 0)
-	case "KeyPackage":
+	case "KeyPackage", feitianPackage:
+		if (start.Name.Local == feitianPackage) != p.feitian {
+			return endError{(&element{name: start.Name, line: line}).fault("the file has packages of another kind before it")}
+		}
 		p.pack, err = p.tree(start, line, 0)
 		if err == nil {
 			err = p.unpack()
@@ -141,7 +152,13 @@ func (p *pskcReader) root(start xml.StartElement, line int) error {
 		}
 		return nil
 	case start.Name.Local == "KeyContainer" && strings.Contains(start.Name.Space, "keyprov"):
-		return endError{root.fault("it is in a draft of PSKC from before RFC 6030; ask the vendor for a file by RFC 6030, whose namespace is %s", pskcSpace)}
+		p.wrong = endError{root.fault("it is in a draft of PSKC from before RFC 6030; ask the vendor for a file by RFC 6030, whose namespace is %s", pskcSpace)}
+		p.space = start.Name.Space
+		return nil
+	case start.Name.Local == "KeyContainer":
+		p.wrong = endError{root.fault("want a KeyContainer in the namespace %s", pskcSpace)}
+		p.space = start.Name.Space
+		return nil
 	}
 	return endError{root.fault("want a KeyContainer in the namespace %s", pskcSpace)}
 }
@@ -153,7 +170,7 @@ func (p *pskcReader) unpack() error {
 	}
 	p.device = parts["DeviceInfo"]
 	for _, c := range p.pack.children {
-		if c.name == (xml.Name{Space: pskcSpace, Local: "Key"}) {
+		if c.name == (xml.Name{Space: p.space, Local: "Key"}) {
 			p.keys = append(p.keys, c)
 		}
 	}
@@ -164,14 +181,13 @@ func (p *pskcReader) unpack() error {
 }
 
 func (p *pskcReader) nameOf(key *element) string {
-	return cmp.Or(key.attr("Id"), p.device.child("SerialNo").word())
+	return cmp.Or(keyID(key), p.device.child("SerialNo").word())
 }
 
 // row reads one Key of the current package.
 func (p *pskcReader) row(key *element) (*Row, error) {
 	row := &Row{Line: key.line, Name: p.nameOf(key), Token: Token{State: InStock, Last: NoStep}}
-	parts, err := key.parts("Issuer", "AlgorithmParameters", "KeyProfileId", "KeyReference", "FriendlyName", "Data", "UserId",
-		"Policy", "Extensions")
+	parts, err := p.keyParts(key)
 	if err != nil {
 		return nil, err
 	}
@@ -184,7 +200,7 @@ func (p *pskcReader) row(key *element) (*Row, error) {
 		err = row.algorithm(key)
 	}
 	if err == nil {
-		err = row.parameters(parts["AlgorithmParameters"])
+		err = row.parameters(p.options, parts["AlgorithmParameters"])
 	}
 	if err == nil {
 		err = p.dates(row, device)
@@ -196,10 +212,17 @@ func (p *pskcReader) row(key *element) (*Row, error) {
 		err = row.owner(key, device, parts)
 	}
 	if err == nil {
+		err = row.ours(ourExtension(key))
+	}
+	if err == nil {
+		p.oneDevice(row, key)
+		row.name(key.child("FriendlyName")) // of several, in as many languages, the first
+	}
+	if err == nil {
 		err = p.data(row, key, parts["Data"])
 	}
 	if err == nil {
-		row.guessHash()
+		row.guessHash(p.options)
 		if err = row.Token.Check(); err != nil {
 			err = key.fault("%w", err)
 		}
@@ -212,7 +235,7 @@ func (p *pskcReader) row(key *element) (*Row, error) {
 }
 
 func (r *Row) algorithm(key *element) error {
-	name := key.attr("Algorithm")
+	name := cmp.Or(key.attr("Algorithm"), key.attr("KeyAlgorithm"))
 	for _, begin := range pskcAlgorithms {
 		if short, ok := strings.CutPrefix(name, begin); ok {
 			if mode, err := parseMode(short); err == nil {
@@ -226,9 +249,9 @@ func (r *Row) algorithm(key *element) error {
 
 // parameters reads the kind of code. Vendors leave elements out that RFC 6030 §4.3.4 asks for; what is usual is taken then
 // and said.
-func (r *Row) parameters(e *element) error {
+func (r *Row) parameters(o *ReadOptions, e *element) error {
 	t := &r.Token
-	t.Digits = 6
+	t.Digits = cmp.Or(o.Assume.Digits, 6)
 	var parts map[string]*element
 	if e != nil {
 		var err error
@@ -248,10 +271,12 @@ func (r *Row) parameters(e *element) error {
 	}
 	format := parts["ResponseFormat"]
 	if format == nil {
-		r.Warnings = append(r.Warnings, "the file does not say how many digits its codes have; read as 6")
+		if o.Assume.Digits == 0 {
+			r.Warnings = append(r.Warnings, "the file does not say how many digits its codes have; read as 6")
+		}
 		return nil
 	}
-	if encoding := format.attr("Encoding"); encoding != "" && !strings.EqualFold(encoding, "DECIMAL") {
+	if encoding := cmp.Or(format.attr("Encoding"), format.attr("Format")); encoding != "" && !strings.EqualFold(encoding, "DECIMAL") {
 		return format.fault("Encoding %s: only codes of digits (DECIMAL) are taken", shown(encoding))
 	}
 	if check := strings.ToLower(format.attr("CheckDigits")); check != "" && check != "false" && check != "0" {
@@ -311,18 +336,18 @@ func (p *pskcReader) policy(row *Row, e *element) error {
 	for _, c := range e.children {
 		var err error
 		switch {
-		case c.name == (xml.Name{Space: pskcSpace, Local: "StartDate"}):
+		case c.name == (xml.Name{Space: p.space, Local: "StartDate"}):
 			err = p.from(row, c)
-		case c.name == (xml.Name{Space: pskcSpace, Local: "ExpiryDate"}):
+		case c.name == (xml.Name{Space: p.space, Local: "ExpiryDate"}):
 			err = p.until(row, c)
-		case c.name == (xml.Name{Space: pskcSpace, Local: "KeyUsage"}):
+		case c.name == (xml.Name{Space: p.space, Local: "KeyUsage"}):
 			// Several say what else it may be used for; that one of them is OTP is looked at below.
-		case c.name == (xml.Name{Space: pskcSpace, Local: "PINPolicy"}):
+		case c.name == (xml.Name{Space: p.space, Local: "PINPolicy"}):
 			if mode := c.attr("PINUsageMode"); mode != "Local" {
 				err = c.fault("PINUsageMode %s: only PINs that the device itself asks for (Local) are taken", shown(mode))
 			}
 		default:
-			err = c.fault("this policy is not kept here, and RFC 6030 §5 forbids the key then")
+			err = c.fault("this policy is not kept here, and RFC 6030 §5 forbids the use of such a key; ask for a file without it")
 		}
 		if err != nil {
 			return err
@@ -337,11 +362,11 @@ func (p *pskcReader) policy(row *Row, e *element) error {
 
 // owner reads which token it is and whose.
 func (r *Row) owner(key *element, device, parts map[string]*element) error {
-	t, id := &r.Token, key.attr("Id")
+	t, id := &r.Token, keyID(key)
 	t.Serial, t.Form = device["SerialNo"].word(), Hardware
 	if t.Serial == "" {
 		t.Serial, t.Form = id, Software
-		if id != "" {
+		if id != "" && ourExtension(key) == nil {
 			r.Warnings = append(r.Warnings, "the file gives no serial; the Id of the key stands for it")
 		}
 	}
@@ -364,6 +389,36 @@ func (r *Row) owner(key *element, device, parts map[string]*element) error {
 	return nil
 }
 
+// oneDevice tells the keys of one device apart: serials are unique here, so each key after the first gets the device's
+// serial and its own Id, as in "9999999/4". Keys of one device that have one Id, or none, stand there twice by mistake.
+func (p *pskcReader) oneDevice(row *Row, key *element) {
+	t, id := &row.Token, keyID(key)
+	serial := strings.ToUpper(t.Serial)
+	if serial == "" {
+		return
+	}
+	first, seen := p.devices[serial]
+	switch {
+	case !seen:
+		p.devices[serial] = id
+	case id != "" && first != "" && !strings.EqualFold(id, first) && !strings.EqualFold(id, t.Serial) && !strings.EqualFold(first, t.Serial):
+		t.Serial += "/" + id
+		row.Warnings = append(row.Warnings, fmt.Sprintf("its device has several keys; this one is known as %s here", shownName(t.Serial)))
+	}
+}
+
+// name takes the key's friendly name for the token's. It is only for people, so one that cannot be kept is left out.
+func (r *Row) name(e *element) {
+	r.Token.Name = e.word()
+	if len(r.Token.Name) > maxName || strings.ContainsFunc(r.Token.Name, unicode.IsControl) {
+		r.Token.Name = ""
+		r.Warnings = append(r.Warnings, "its FriendlyName is too long or has control characters; left out")
+	}
+}
+
+// maxName is the longest name of a token, in octets; [Token.Check] holds it.
+const maxName = 128
+
 // accountOf takes the name out of a UserId that is a distinguished name (RFC 6030 §4.2.1), as in UID=jsmith,DC=example.
 func accountOf(id string) string {
 	first, _, _ := strings.Cut(id, ",")
@@ -383,29 +438,14 @@ func (p *pskcReader) data(row *Row, key, e *element) error {
 	if err != nil {
 		return err
 	}
-	if err := row.steps(parts); err != nil {
+	if err := p.steps(row, parts); err != nil {
 		return err
 	}
 	secret := parts["Secret"]
 	if secret == nil {
 		return e.fault("it has no secret")
 	}
-	values, err := secret.parts("PlainValue", "EncryptedValue", "ValueMAC")
-	if err != nil {
-		return err
-	}
-	plain, encrypted := values["PlainValue"], values["EncryptedValue"]
-	switch {
-	case plain != nil && encrypted != nil:
-		return secret.fault("it holds a plain and an encrypted secret; want one of them")
-	case plain != nil:
-		row.Seed, err = octets(plain)
-	case encrypted != nil:
-		row.Seed, err = p.crypt.open(encrypted, values["ValueMAC"])
-	default:
-		return secret.fault("it has no value")
-	}
-	if err != nil {
+	if row.Seed, err = p.value(secret, octets); err != nil {
 		return err
 	}
 	if err := CheckSeed(row.Seed); err != nil {
@@ -414,32 +454,70 @@ func (p *pskcReader) data(row *Row, key, e *element) error {
 	return nil
 }
 
+// value gives what an element of Data holds: as plain makes it of a PlainValue, or decrypted. The caller clears it.
+func (p *pskcReader) value(e *element, plain func(*element) ([]byte, error)) ([]byte, error) {
+	values, err := e.parts("PlainValue", "EncryptedValue", "ValueMAC")
+	if err != nil {
+		return nil, err
+	}
+	text, encrypted := values["PlainValue"], values["EncryptedValue"]
+	switch {
+	case text != nil && encrypted != nil:
+		return nil, e.fault("it holds a plain and an encrypted value; want one of them")
+	case text != nil:
+		return plain(text)
+	case encrypted != nil:
+		return p.crypt.open(encrypted, values["ValueMAC"])
+	}
+	return nil, e.fault("it has no value")
+}
+
+// number reads a counter or an interval: decimal where it is plain, a big-endian integer of up to 8 octets where it is
+// encrypted.
+func (p *pskcReader) number(e *element, low, high int64) (int64, error) {
+	plain := false
+	text, err := p.value(e, func(v *element) ([]byte, error) { plain = true; return []byte(v.word()), nil })
+	if err != nil {
+		return 0, err
+	}
+	defer clear(text)
+	if !plain {
+		if len(text) == 0 || len(text) > 8 {
+			return 0, e.fault("its encrypted value has %d octets: want an integer of 1 to 8", len(text))
+		}
+		n := uint64(0)
+		for _, b := range text {
+			n = n<<8 | uint64(b)
+		}
+		text = strconv.AppendUint(nil, n, 10)
+	}
+	n, err := parseNumber(string(text), low, high)
+	if err != nil {
+		return 0, e.fault("%w", err)
+	}
+	return n, nil
+}
+
 // steps reads counter and interval. Time is the device's clock when the file was made and tells nothing that a login does
 // not; TimeDrift is how many seconds a day the maker lets it drift.
-func (r *Row) steps(parts map[string]*element) error {
-	t := &r.Token
-	for _, name := range []string{"Counter", "TimeInterval"} {
-		if parts[name] != nil && parts[name].child("PlainValue") == nil {
-			return parts[name].fault("want a PlainValue; encrypted ones are not taken")
-		}
-	}
+func (p *pskcReader) steps(row *Row, parts map[string]*element) error {
+	t := &row.Token
 	if t.Mode == HOTP {
-		counter, err := parseNumber(cmp.Or(parts["Counter"].child("PlainValue").word(), "0"), 0, MaxCounter)
-		if err != nil {
-			return parts["Counter"].fault("%w", err)
+		if parts["Counter"] == nil {
+			return nil
 		}
+		counter, err := p.number(parts["Counter"], 0, MaxCounter)
 		t.Last = counter - 1
+		return err
+	}
+	if parts["TimeInterval"] == nil {
+		t.Period = cmp.Or(p.options.Assume.Period, 30)
+		if p.options.Assume.Period == 0 {
+			row.Warnings = append(row.Warnings, "the file does not say how long a code lasts; read as 30 s")
+		}
 		return nil
 	}
-	interval := parts["TimeInterval"].child("PlainValue").word()
-	if interval == "" {
-		interval = "30"
-		r.Warnings = append(r.Warnings, "the file does not say how long a code lasts; read as 30 s")
-	}
-	period, err := parseNumber(interval, MinPeriod, MaxPeriod)
-	if err != nil {
-		return parts["TimeInterval"].fault("%w", err)
-	}
+	period, err := p.number(parts["TimeInterval"], MinPeriod, MaxPeriod)
 	t.Period = uint16(period)
-	return nil
+	return err
 }

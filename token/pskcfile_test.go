@@ -91,9 +91,13 @@ func (s *sealer) value(name string, text []byte) string {
 
 func (s *sealer) secret(plain []byte) string {
 	text := s.cbc(plain)
+	return s.value("EncryptedValue", text) + s.macOf(text)
+}
+
+func (s *sealer) macOf(text []byte) string {
 	m := hmac.New(s.hash, s.macKey)
 	m.Write(text)
-	return s.value("EncryptedValue", text) + "<ValueMAC>" + base64.StdEncoding.EncodeToString(m.Sum(nil)) + "</ValueMAC>"
+	return "<ValueMAC>" + base64.StdEncoding.EncodeToString(m.Sum(nil)) + "</ValueMAC>"
 }
 
 // head is what stands before the packages.

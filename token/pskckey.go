@@ -3,10 +3,11 @@ package token
 import (
 	"bytes"
 	"cmp"
-	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hmac"
 	"crypto/pbkdf2"
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha1" // HMAC-SHA-1 is what RFC 6030 asks every reader to know
 	"crypto/sha256"
 	"crypto/sha512"
@@ -23,14 +24,8 @@ import (
 const (
 	maxIterations = 10_000_000
 	maxSalt       = 1024 // octets
+	minMACKey     = 16   // octets; fewer can be guessed
 )
-
-// pskcCiphers are the lengths of the keys, in octets, of the ciphers that are taken (RFC 6030 §6.1, XML encryption §5.2.2).
-var pskcCiphers = map[string]int{
-	"http://www.w3.org/2001/04/xmlenc#aes128-cbc": 16,
-	"http://www.w3.org/2001/04/xmlenc#aes192-cbc": 24,
-	"http://www.w3.org/2001/04/xmlenc#aes256-cbc": 32,
-}
 
 // pskcMACs are the MACs that are taken, and the hash functions of PBKDF2 by the same names.
 var pskcMACs = map[string]func() hash.Hash{
@@ -73,11 +68,13 @@ func ParseTransportKey(text []byte) ([]byte, error) {
 // a file may name a key and hold its seeds in plain.
 type pskcCrypt struct {
 	options  *ReadOptions
-	source   *element // EncryptionKey
-	method   *element // MACMethod
-	key      []byte   // once it is there
+	source   *element        // EncryptionKey
+	method   *element        // MACMethod
+	key      []byte          // once it is there
+	rsa      *rsa.PrivateKey // instead of key, for files made for a certificate
 	macKey   []byte
 	macHash  func() hash.Hash
+	keyReady bool
 	macReady bool
 	proven   bool // a MAC was right, so the key is
 }
@@ -92,60 +89,73 @@ func (c *pskcCrypt) clear() {
 }
 
 // open gives what an EncryptedValue holds. Its MAC is checked before the key touches it (RFC 6030 §6.2 and §13.1): AES-CBC
-// hides a text and does not guard it. The caller clears the result.
+// hides a text and does not guard it. Key wrap and RSA-OAEP guard it themselves and need no MAC; one that is there has to be
+// right all the same. The caller clears the result.
 func (c *pskcCrypt) open(value, mac *element) ([]byte, error) {
-	if err := c.ready(value); err != nil {
+	if err := c.findKey(value); err != nil {
+		return nil, endError{err}
+	}
+	how, err := c.cipherOf(value)
+	if err != nil {
+		return nil, endError{err}
+	}
+	if !how.whole || mac != nil {
+		if err := c.findMAC(value); err != nil {
+			return nil, endError{err}
+		}
+	}
+	text, err := cipherText(value, how)
+	if err != nil {
 		return nil, err
 	}
-	if mac == nil {
+	switch {
+	case mac != nil:
+		if err := c.checkMAC(text, mac); err != nil {
+			return nil, err
+		}
+	case !how.whole:
 		return nil, value.fault("it has no ValueMAC beside it, so anybody could have changed it unseen; want a file with MACs (RFC 6030 §6.2)")
 	}
-	text, err := c.cipherText(value)
-	if err != nil {
-		return nil, err
-	}
+	return c.decrypt(value, text)
+}
+
+func (c *pskcCrypt) checkMAC(text []byte, mac *element) error {
 	want, err := octets(mac)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	h := hmac.New(c.macHash, c.macKey)
 	h.Write(text)
 	if !hmac.Equal(h.Sum(nil), want) {
 		if c.proven {
-			return nil, mac.fault("the MAC is wrong while others of the file are right: this key was changed; ask for the file again")
+			return mac.fault("the MAC is wrong while others of the file are right: this key was changed; ask for the file again")
 		}
-		return nil, mac.fault("the MAC is wrong: either %s is not the one of this file or the file was changed", c.secretName())
+		// Until one MAC was right, nothing shows that the key is, so it is the file that cannot be read.
+		return endError{mac.fault("the MAC is wrong: either %s is not the one of this file or the file was changed", c.secretName())}
 	}
 	c.proven = true
-	plain, err := c.decrypt(value, text)
-	if err != nil {
-		return nil, err
-	}
-	return plain, nil
-}
-
-// ready finds the encryption key and the MAC key. What is wrong with them is wrong with the whole file.
-func (c *pskcCrypt) ready(value *element) error {
-	if c.macReady {
-		return nil
-	}
-	err := c.findKey(value)
-	if err == nil {
-		err = c.findMAC(value)
-	}
-	if err != nil {
-		return endError{err}
-	}
-	c.macReady = true
 	return nil
 }
 
+// findKey finds the encryption key, once. What is wrong with it is wrong with the whole file.
 func (c *pskcCrypt) findKey(value *element) error {
+	if c.keyReady {
+		return nil
+	}
+	err := c.keyOf(value)
+	c.keyReady = err == nil
+	return err
+}
+
+func (c *pskcCrypt) keyOf(value *element) error {
 	if derived := c.source.child("DerivedKey"); derived != nil {
 		if len(c.options.Password) == 0 {
 			return c.source.fault("the secrets are encrypted under a password%s and none was given", named(derived.child("MasterKeyName")))
 		}
 		return c.derive(derived)
+	}
+	if data := c.source.child("X509Data"); data != nil {
+		return c.findRSA(data)
 	}
 	name := c.source.child("KeyName")
 	if c.source != nil && name == nil {
@@ -153,7 +163,7 @@ func (c *pskcCrypt) findKey(value *element) error {
 		if len(c.source.children) > 0 {
 			form = shownElement(c.source.children[0].name.Local)
 		}
-		return c.source.fault("it holds %s: only files under a pre-shared key (KeyName) or a password (DerivedKey) are taken; ask the vendor for one of these", form)
+		return c.source.fault("it holds %s: only files under a pre-shared key (KeyName), a password (DerivedKey) or for a certificate (X509Data) are taken; ask the vendor for one of these", form)
 	}
 	if len(c.options.Key) == 0 {
 		return cmp.Or(c.source, value).fault("the secrets are encrypted under a pre-shared key%s and none was given", named(name))
@@ -217,7 +227,17 @@ func (c *pskcCrypt) derivedLength(e *element) (int, error) {
 	return 0, e.fault("want a KeyLength of 16, 24 or 32 octets, which are the keys of AES")
 }
 
+// findMAC finds the MAC key, once.
 func (c *pskcCrypt) findMAC(value *element) error {
+	if c.macReady {
+		return nil
+	}
+	err := c.macOf(value)
+	c.macReady = err == nil
+	return err
+}
+
+func (c *pskcCrypt) macOf(value *element) error {
 	if c.method == nil {
 		return value.fault("the file has encrypted secrets and no MACMethod, so anybody could have changed them unseen; want a file with MACs (RFC 6030 §6.2)")
 	}
@@ -230,18 +250,33 @@ func (c *pskcCrypt) findMAC(value *element) error {
 		if len(c.method.children) > 0 {
 			return c.method.fault("it holds %s: want MACKey", shownElement(c.method.children[0].name.Local))
 		}
+		if c.key == nil {
+			return c.method.fault("it holds no MACKey, and a certificate's key makes no MACs")
+		}
 		c.macKey = bytes.Clone(c.key) // RFC 6030 §6.2: without MACKey, the encryption key serves for both
 		return nil
 	}
-	text, err := c.cipherText(wrapped)
+	how, err := c.cipherOf(wrapped)
 	if err != nil {
 		return err
 	}
-	c.macKey, err = c.decrypt(wrapped, text)
+	text, err := cipherText(wrapped, how)
+	if err != nil {
+		return err
+	}
+	c.macKey, err = c.openText(wrapped, text)
+	if errors.Is(err, errSealed) || (err == nil && len(c.macKey) < minMACKey) {
+		clear(c.macKey)
+		// No MAC stands over the MAC key. Were its padding answered for, whoever can have files tried would read secrets out of
+		// the answers, put in its place. So no MAC fits from here on, as after a padding that is right by chance.
+		c.macKey, err = make([]byte, 32), nil
+		_, _ = rand.Read(c.macKey)
+	}
 	return err
 }
 
-func (c *pskcCrypt) cipherText(e *element) ([]byte, error) {
+// cipherText gives the octets of an encrypted value, of a length that its cipher can have.
+func cipherText(e *element, how pskcCipher) ([]byte, error) {
 	value := e.child("CipherData", "CipherValue")
 	if value == nil {
 		return nil, e.fault("it has no CipherValue")
@@ -250,40 +285,62 @@ func (c *pskcCrypt) cipherText(e *element) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(text) < 2*aes.BlockSize || len(text)%aes.BlockSize != 0 {
-		return nil, value.fault("%d octets are no vector and whole blocks of AES-CBC; it was cut or changed", len(text))
+	if len(text) < how.least || len(text)%how.step != 0 {
+		return nil, value.fault("%d octets are no whole text of its cipher; it was cut or changed", len(text))
 	}
 	return text, nil
 }
 
-// decrypt undoes AES-CBC. The first block is the initialization vector, the last octet counts the padding (XML encryption
-// §5.2).
-func (c *pskcCrypt) decrypt(e *element, text []byte) ([]byte, error) {
+// cipherOf says how a value is encrypted, and that the key is one for it.
+func (c *pskcCrypt) cipherOf(e *element) (pskcCipher, error) {
 	name := e.child("EncryptionMethod").attr("Algorithm")
-	length, known := pskcCiphers[name]
+	how, known := pskcCiphers[name]
 	switch {
+	case name == rsa15:
+		return how, e.fault("RSA with PKCS #1 v1.5 padding is not taken, because its answers give secrets away; ask for RSA-OAEP, a pre-shared key or a password")
+	case (name == rsaOAEP || name == rsaOAEP1) && c.rsa != nil:
+		return pskcCipher{whole: true, least: c.rsa.Size(), step: c.rsa.Size()}, nil
 	case !known:
-		return nil, endError{e.fault("the cipher %s is not taken: want AES-128-CBC, AES-192-CBC or AES-256-CBC", algorithm(name))}
-	case length != len(c.key):
-		return nil, endError{e.fault("its cipher takes a key of %d octets, and %s has %d", length, c.secretName(), len(c.key))}
+		return how, e.fault("the cipher %s is not taken: want AES or 3DES in CBC, AES or 3DES key wrap, or RSA-OAEP for a certificate", algorithm(name))
+	case c.rsa != nil:
+		return how, e.fault("the file is for a certificate, and %s is no cipher of one: want RSA-OAEP", algorithm(name))
+	case !how.fits(len(c.key)):
+		return how, e.fault("its cipher takes a key of %d octets, and %s has %d", how.key, c.secretName(), len(c.key))
 	}
-	block, err := aes.NewCipher(c.key)
-	if err != nil {
-		return nil, e.fault("setting up AES: %w", err)
-	}
-	plain := make([]byte, len(text)-aes.BlockSize)
-	cipher.NewCBCDecrypter(block, text[:aes.BlockSize]).CryptBlocks(plain, text[aes.BlockSize:])
-	padding := int(plain[len(plain)-1])
-	if padding < 1 || padding > aes.BlockSize || padding == len(plain) {
-		clear(plain)
+	return how, nil
+}
+
+// decrypt opens a text whose cipher fits.
+func (c *pskcCrypt) decrypt(e *element, text []byte) ([]byte, error) {
+	plain, err := c.openText(e, text)
+	if errors.Is(err, errSealed) {
 		return nil, e.fault("%s does not open it: it is not the one of this file, or the file was changed", c.secretName())
 	}
-	return plain[:len(plain)-padding], nil
+	return plain, err
+}
+
+// openText is decrypt with errSealed for a text that does not open.
+func (c *pskcCrypt) openText(e *element, text []byte) (plain []byte, err error) {
+	method := e.child("EncryptionMethod")
+	if c.rsa != nil {
+		plain, err = c.openRSA(method, text)
+	} else {
+		how := pskcCiphers[method.attr("Algorithm")]
+		var block cipher.Block
+		if block, err = how.block(c.key); err != nil {
+			return nil, endError{e.fault("%w", err)}
+		}
+		plain, err = how.open(block, text)
+	}
+	return plain, err
 }
 
 func (c *pskcCrypt) secretName() string {
 	if c.source.child("DerivedKey") != nil {
 		return "the password"
+	}
+	if c.rsa != nil {
+		return "the private key"
 	}
 	return "the pre-shared key"
 }

@@ -11,13 +11,13 @@ import (
 	"strings"
 )
 
-// What one KeyPackage may take; a usual one has 2 KB and a depth of 6. Attributes, texts and comments count.
+// What one KeyPackage, or a token of another file in XML, may take; a usual one has 2 KB and a depth of 6. Attributes, texts and comments count.
 const (
 	maxPackage = 256 << 10 // octets
 	maxDepth   = 16
 )
 
-var errTooLong = errors.New("token: an element of a PSKC file is too long")
+var errTooLong = errors.New("token: an element of an XML file is too long")
 
 // meter counts octets down, because the XML decoder holds a text of any length in memory. It is an [io.ByteReader], so that
 // the decoder reads no further than it has come.
@@ -42,6 +42,25 @@ func (m *meter) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// xmlFile is a file that is read element by element.
+type xmlFile struct {
+	in  *meter
+	xml *xml.Decoder
+}
+
+func newXMLFile(in *bufio.Reader) xmlFile {
+	m := &meter{in: in, left: maxPackage}
+	d := xml.NewDecoder(m)
+	d.CharsetReader = func(charset string, r io.Reader) (io.Reader, error) {
+		switch strings.ToLower(charset) {
+		case "utf-16", "us-ascii": // by now it is UTF-8, and whatever is not is refused by the decoder
+			return r, nil
+		}
+		return nil, fmt.Errorf("its encoding is %s: want UTF-8", shown(charset))
+	}
+	return xmlFile{m, d}
+}
+
 // element is one element of XML with what stands in it.
 type element struct {
 	name     xml.Name
@@ -52,7 +71,7 @@ type element struct {
 }
 
 // tree reads the element that start began, down to its end.
-func (p *pskcReader) tree(start xml.StartElement, line, depth int) (*element, error) {
+func (p *xmlFile) tree(start xml.StartElement, line, depth int) (*element, error) {
 	if depth > maxDepth {
 		return nil, endError{&RowError{Line: line, Err: fmt.Errorf("elements stand within each other more than %d deep", maxDepth)}}
 	}
@@ -82,7 +101,7 @@ func (p *pskcReader) tree(start xml.StartElement, line, depth int) (*element, er
 
 // token gives the next token of the file. Declarations of a document type are refused: entities that name each other grow
 // without end, and outer ones read files of this machine. The decoder knows only the five entities of XML itself.
-func (p *pskcReader) token() (xml.Token, error) {
+func (p *xmlFile) token() (xml.Token, error) {
 	next, err := p.xml.Token()
 	line, _ := p.xml.InputPos()
 	fault := func(format string, a ...any) error {
@@ -91,9 +110,9 @@ func (p *pskcReader) token() (xml.Token, error) {
 	var syntax *xml.SyntaxError
 	switch {
 	case errors.Is(err, errTooLong):
-		return nil, fault("one element has more than %d octets; want one KeyPackage a key", maxPackage)
+		return nil, fault("one element has more than %d octets; want one package a key", maxPackage)
 	case errors.As(err, &syntax) && syntax.Msg == "unexpected EOF":
-		return nil, fault("the file breaks off here; want all of it, down to </KeyContainer>")
+		return nil, fault("the file breaks off here; want all of it, down to the end of its first element")
 	case errors.As(err, &syntax) && strings.Contains(syntax.Msg, "entity"):
 		return nil, fault("it uses an entity of its own; want only those of XML itself, such as &amp;")
 	case errors.As(err, &syntax):
@@ -104,13 +123,13 @@ func (p *pskcReader) token() (xml.Token, error) {
 		return nil, io.EOF
 	}
 	if _, ok := next.(xml.Directive); ok {
-		return nil, fault("it declares a document type or entities, which no PSKC file needs; take the <!...> out")
+		return nil, fault("it declares a document type or entities, which no seed file needs; take the <!...> out")
 	}
 	return next, nil
 }
 
 // passOver reads to the end of an element that tells us nothing. Its length is bounded like that of any other.
-func (p *pskcReader) passOver() error {
+func (p *xmlFile) passOver() error {
 	for depth := 1; depth > 0; {
 		next, err := p.token()
 		if err != nil {

@@ -3,10 +3,12 @@ package token
 import (
 	"bufio"
 	"bytes"
+	"crypto/rsa"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"golang.org/x/text/encoding/unicode"
@@ -18,27 +20,63 @@ const maxFaults = 20
 // Format is a kind of seed file.
 type Format uint8
 
-// The formats. AnyFormat goes by how the file begins: with an otpauth URI, with a mark-up tag, or otherwise.
+// The formats. AnyFormat goes by how the file begins.
 const (
 	AnyFormat Format = iota
 	CSV              // text in columns
 	PSKC             // RFC 6030
-	URIs             // one otpauth URI a line
+	URIs             // one otpauth URI a line, or a bundle that an app exported
+	SafeNet          // XML of SafeNet and Aladdin
+	Feitian          // XML of Feitian, or lines of a serial and a seed
+	Yubico           // the log of Yubico's personalization tool
 )
 
-// ParseFormat reads "auto", "csv", "pskc" or "otpauth".
+// formatNames are the formats as options name them, in the order of the constants.
+var formatNames = []string{"auto", "csv", "pskc", "otpauth", "safenet", "feitian", "yubico"}
+
+// ParseFormat reads "auto", "csv", "pskc", "otpauth", "safenet", "feitian" or "yubico".
 func ParseFormat(s string) (Format, error) {
-	switch strings.ToLower(s) {
-	case "", "auto":
+	if s == "" {
 		return AnyFormat, nil
-	case "csv":
-		return CSV, nil
-	case "pskc":
-		return PSKC, nil
-	case "otpauth":
-		return URIs, nil
 	}
-	return 0, fmt.Errorf("format %s: want auto, csv, pskc or otpauth", shown(s))
+	if at := slices.Index(formatNames, strings.ToLower(s)); at >= 0 {
+		return Format(at), nil
+	}
+	return 0, fmt.Errorf("format %s: want one of %s", shown(s), strings.Join(formatNames, ", "))
+}
+
+// Assumed is what to take where a file leaves it out. Zero fields leave what is usual: totp, SHA1, 6 digits, 30 s.
+type Assumed struct {
+	Mode   Mode
+	Hash   Hash
+	Digits uint8
+	Period uint16 // seconds; of TOTP
+}
+
+// ParseAssumed reads pairs such as "mode=hotp", "hash=SHA256", "digits=8" and "period=60".
+func ParseAssumed(pairs []string) (a Assumed, err error) {
+	for _, pair := range pairs {
+		name, value, _ := strings.Cut(pair, "=")
+		var n int64
+		switch strings.ToLower(strings.TrimSpace(name)) {
+		case "mode":
+			a.Mode, err = parseMode(value)
+		case "hash":
+			a.Hash, err = parseHash(value)
+		case "digits":
+			n, err = parseNumber(value, MinDigits, MaxDigits)
+			a.Digits = uint8(n)
+		case "period":
+			n, err = parseNumber(value, MinPeriod, MaxPeriod)
+			a.Period = uint16(n)
+		default:
+			err = errors.New("want mode=, hash=, digits= or period=")
+		}
+		if err != nil {
+			return Assumed{}, fmt.Errorf("%s: %w", shown(pair), err)
+		}
+	}
+	return a, nil
 }
 
 // ReadOptions say what a seed file does not say itself. The zero value reads a file that leaves nothing open.
@@ -57,11 +95,18 @@ type ReadOptions struct {
 	// Encoding of the secrets in columns that do not name it.
 	Encoding Encoding
 
+	Assume Assumed // what to take where the file says nothing
+
 	DateOnly  Moment    // the time of day and the zone of a date without them; the zero value is 09:00 Asia/Tokyo
 	DateOrder DateOrder // of dates such as 01/02/25
 
 	// Key and Password open an encrypted PSKC file. The caller clears them.
 	Key, Password []byte
+	// PrivateKey opens a PSKC file that was made for a certificate.
+	PrivateKey *rsa.PrivateKey
+	// IgnoreSignature reads a signed PSKC file without checking its signature; else such a file is refused, because nothing
+	// here can check it.
+	IgnoreSignature bool
 
 	// Bad gets each bad row, and reading goes on: rows after it still reach each. Nil makes every bad row a fault of the whole
 	// file. An error of Bad ends the reading.
@@ -71,7 +116,7 @@ type ReadOptions struct {
 // Row is one token of a seed file.
 type Row struct {
 	Line  int    // 1 is the first line of the file; of a PSKC file, the line where the key begins
-	Name  string // PSKC: the key's Id, else its device's serial; otherwise empty
+	Name  string // PSKC: the key's Id, else its device's serial; of an app's bundle, which entry; otherwise empty
 	Token Token  // in stock, without ID, seal or fingerprint
 	Seed  Seed   // holds only until the function that got the row returns; then it is cleared
 	User  string
@@ -197,14 +242,24 @@ func (o *ReadOptions) open(r io.Reader) (rowReader, error) {
 	}
 	format := o.Format
 	if format == AnyFormat {
-		format = formatOf(in)
+		format = o.formatOf(in)
 	}
 	c := &csvReader{in: in, options: o}
 	switch format {
 	case URIs:
-		return &uriReader{c}, nil
+		return &uriReader{lines: c}, nil
 	case PSKC:
 		return newPSKCReader(in, o), nil
+	case SafeNet:
+		return &safenetReader{xmlFile: newXMLFile(in), options: o}, nil
+	case Feitian:
+		if bytes.HasPrefix(headOf(in), []byte("<")) {
+			return newPSKCReader(in, o), nil
+		}
+		return &feitianReader{lines: c}, nil
+	case Yubico:
+		c.separator = ','
+		return &yubicoReader{lines: c}, nil
 	}
 	if err := c.header(); err != nil {
 		c.close()
@@ -213,15 +268,29 @@ func (o *ReadOptions) open(r io.Reader) (rowReader, error) {
 	return c, nil
 }
 
+// headOf gives how the file begins, without white space.
+func headOf(in *bufio.Reader) []byte {
+	head, _ := in.Peek(1024)
+	return bytes.TrimSpace(bytes.TrimPrefix(head, []byte("\ufeff")))
+}
+
 // formatOf looks at how the file begins. What is wrong with the file shows when it is read.
-func formatOf(in *bufio.Reader) Format {
-	head, _ := in.Peek(256)
-	head = bytes.TrimSpace(bytes.TrimPrefix(head, []byte("\ufeff")))
+func (o *ReadOptions) formatOf(in *bufio.Reader) Format {
+	head := headOf(in)
+	begins := func(s []byte) bool { return len(head) >= len(s) && bytes.EqualFold(head[:len(s)], s) }
 	switch {
-	case len(head) >= len(uriScheme) && bytes.EqualFold(head[:len(uriScheme)], uriScheme), bytes.HasPrefix(head, []byte("otpauth-migration://")):
+	case begins(uriScheme), begins(migrationScheme):
 		return URIs
-	case bytes.HasPrefix(head, []byte("<")):
+	case safenetRoot.Match(head):
+		return SafeNet
+	case begins([]byte("<")):
 		return PSKC
+	case o.NoHeader || o.Columns != nil:
+		return CSV
+	case yubicoLine.Match(head):
+		return Yubico
+	case feitianLine.Match(head):
+		return Feitian
 	}
 	return CSV
 }

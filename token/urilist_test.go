@@ -28,7 +28,7 @@ func TestReadTokensFromURIsFaults(t *testing.T) {
 	const good = "otpauth://totp/alice?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ\n"
 	for name, c := range map[string]struct{ text, want string }{
 		"twice":     {good + strings.Replace(good, "alice", "bob", 1), "line 2: line 1 has the same secret"},
-		"bundle":    {"otpauth-migration://offline?data=CjEKFLLL\n", "line 1: reading an otpauth URI: it is the bundle that an app exports"},
+		"bundle":    {"otpauth-migration://offline?data=CjEKFLLL\n", "line 1: its data cannot be read; it was cut or changed"},
 		"no URI":    {good + "alice,GEZDGNBV\n", "line 2: reading an otpauth URI"},
 		"no user":   {"otpauth://totp/?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ\n", "line 1: "},
 		"bad digit": {good + "otpauth://totp/bob?secret=MZXW6YTBMZXW6YTBMZXW6YTBMZXW6YTB&digits=40\n", "line 2: "},

@@ -16,7 +16,7 @@ import (
 
 func (a *app) tokenCommand() *cobra.Command {
 	return group("token", "Import, give out and take back tokens",
-		a.tokenImport(), a.tokenList(), a.tokenShow(), a.tokenAssign(), a.tokenEnroll(), a.tokenConfirm(), a.tokenRevoke())
+		a.tokenImport(), a.tokenExport(), a.tokenList(), a.tokenShow(), a.tokenAssign(), a.tokenEnroll(), a.tokenConfirm(), a.tokenRevoke())
 }
 
 func (a *app) tokenList() *cobra.Command {

@@ -27,13 +27,17 @@ type importFlags struct {
 	columns, skip                         []string
 	noHeader, dryRun, pending, skipBad    bool
 	keyFile, passwordFile, users          string
+	privateKeyFile                        string
+	assume                                []string
+	ignoreSignature                       bool
 }
 
 func (a *app) tokenImport() *cobra.Command {
 	var o importFlags
 	cmd := &cobra.Command{
 		Use: "import FILE", Short: "Bring the tokens of a seed file in, all or none",
-		Long: "FILE is a seed file as vendors ship it: text in columns (CSV), PSKC (RFC 6030), or one otpauth URI a line. It is told\n" +
+		Long: "FILE is a seed file as vendors ship it: text in columns (CSV), PSKC (RFC 6030), XML or text of SafeNet and Feitian, the\n" +
+			"log of Yubico's personalization tool, or one otpauth URI a line, the bundles that apps export among them. It is told\n" +
 			"apart by how it begins. - reads standard input.\n\n" +
 			"The header of a text file names its columns: serial, secret, user, mode, hash, digits, period, counter, start, expiry,\n" +
 			"form, credential_id and what vendors call them (docs/seed-files.md); --columns says what it does not. The user column,\n" +
@@ -49,15 +53,18 @@ func (a *app) tokenImport() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error { return a.importFile(cmd, args[0], &o) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.format, "format", "auto", "auto, csv, pskc or otpauth")
+	f.StringVar(&o.format, "format", "auto", "auto, csv, pskc, otpauth, safenet, feitian or yubico")
 	f.StringSliceVar(&o.columns, "columns", nil, "columns of a text file, as `FIELD=NAME` or FIELD=NUMBER, 1 for the first")
 	f.StringSliceVar(&o.skip, "skip-columns", nil, "columns to pass over, by `NAME` or number")
 	f.BoolVar(&o.noHeader, "no-header", false, "the first line is a token already; --columns gives numbers")
 	f.StringVar(&o.encoding, "secret-encoding", "auto", "hex, base32 or base64, where the column does not say it")
+	f.StringSliceVar(&o.assume, "assume", nil, "what to take where the file says nothing: `mode=hotp`, hash=SHA256, digits=8, period=60")
 	f.StringVar(&o.dateOrder, "date-order", "auto", "mdy, dmy or ymd, where a date such as 01/02/25 does not say it")
 	f.StringVar(&o.dateOnly, "date-only", "", "`MOMENT` at which a token stops whose file gives only a date, as \"09:00 Asia/Tokyo\"\n(default: expiry.date_only of the configuration)")
 	f.StringVar(&o.keyFile, "key-file", "", "`file` with the key of an encrypted PSKC file, in hexadecimal or base64")
 	f.StringVar(&o.passwordFile, "password-file", "", "`file` with the password of an encrypted PSKC file")
+	f.StringVar(&o.privateKeyFile, "private-key-file", "", "`file` with the private key (PEM) of the certificate that a PSKC file was made for")
+	f.BoolVar(&o.ignoreSignature, "ignore-signature", false, "read a signed PSKC file without checking its signature")
 	f.StringVar(&o.users, "users", "", "`file` of lines \"serial,user\" that says who gets which token")
 	f.BoolVar(&o.dryRun, "dry-run", false, "report and change nothing; exit status 1 if the file would be refused")
 	f.BoolVar(&o.skipBad, "skip-bad", false, "leave bad rows out and import the others")
@@ -74,8 +81,8 @@ func (a *app) importFile(cmd *cobra.Command, path string, o *importFlags) error 
 	q := url.Values{"progress": {"true"}, "rows": {strconv.FormatBool(a.json)}, "source": {filepath.Base(path)},
 		"dry_run": {strconv.FormatBool(o.dryRun)}, "skip_bad": {strconv.FormatBool(o.skipBad)}, "pending": {strconv.FormatBool(o.pending)},
 		"no_header": {strconv.FormatBool(o.noHeader)}, "format": {o.format}, "secret_encoding": {o.encoding}, "date_order": {o.dateOrder},
-		"date_only": {o.dateOnly}}
-	for name, list := range map[string][]string{"columns": o.columns, "skip_columns": o.skip} {
+		"date_only": {o.dateOnly}, "ignore_signature": {strconv.FormatBool(o.ignoreSignature)}}
+	for name, list := range map[string][]string{"columns": o.columns, "skip_columns": o.skip, "assume": o.assume} {
 		if len(list) > 0 {
 			q.Set(name, strings.Join(list, ","))
 		}
@@ -112,7 +119,7 @@ func (a *app) importFile(cmd *cobra.Command, path string, o *importFlags) error 
 func (a *app) importForm(path string, o *importFlags) (body *bytes.Buffer, kind string, err error) {
 	body = &bytes.Buffer{}
 	form := multipart.NewWriter(body)
-	for _, part := range []struct{ name, path string }{{"file", path}, {"users", o.users}, {"key", o.keyFile}, {"password", o.passwordFile}} {
+	for _, part := range []struct{ name, path string }{{"file", path}, {"users", o.users}, {"key", o.keyFile}, {"password", o.passwordFile}, {"private_key", o.privateKeyFile}} {
 		if part.path == "" {
 			continue
 		}
