@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -103,19 +104,22 @@ func (c *crowd) gw() *nas {
 	return gw
 }
 
-// miss sends what is no code at all, so that it is wrong whatever the token; three misses wait for nothing yet.
+// miss sends three wrong codes at once, each as a request of its own; three misses wait for nothing yet. They are no codes
+// at all, so they are wrong whatever the token.
 func (c *crowd) miss(ctx context.Context) {
-	for c.sent < 3 && ctx.Err() == nil {
-		c.sent++
-		a, err := c.gw().login(ctx, c.strangers[c.round], "zzzzzz", nil)
-		if err != nil {
-			return
-		}
-		if a.code == radius.CodeAccessReject {
-			c.missed++
-			c.misses++
-		}
+	var refused atomic.Int64
+	if c.sent > 0 {
+		return // this round's stranger had its turn
 	}
+	c.sent = 3
+	each(c.sent, c.sent, func(i int) {
+		a, err := c.gw().login(ctx, c.strangers[c.round], fmt.Sprintf("zzzzz%d", i), nil)
+		if err == nil && a.code == radius.CodeAccessReject {
+			refused.Add(1)
+		}
+	})
+	c.missed = int(refused.Load())
+	c.misses += c.missed
 }
 
 // again sends the newest codes of everybody once more, after a start. What was accepted before must be refused now. The
