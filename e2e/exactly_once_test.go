@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"sync"
@@ -18,13 +17,22 @@ import (
 )
 
 // full is n in `make proof` and small otherwise, said aloud.
-func full(t *testing.T, n, small int) int {
+func full(t *testing.T, n, small int) int { return sized(t, n, n, small) }
+
+// sized is what is done in `make soak`, in `make proof` or otherwise, said aloud where it is not the most.
+func sized(t *testing.T, soak, proof, short int) int {
 	t.Helper()
-	if os.Getenv("SEKISHO_PROOF") == "1" {
-		return n
+	n := short
+	switch {
+	case os.Getenv("SEKISHO_SOAK") == "1":
+		return soak
+	case os.Getenv("SEKISHO_PROOF") == "1":
+		n = proof
 	}
-	t.Logf("short form: %d of %d", small, n)
-	return small
+	if n != soak {
+		t.Logf("short form: %d of %d", n, soak)
+	}
+	return n
 }
 
 func users(n int) []string {
@@ -118,107 +126,30 @@ func (k *key) distinct(steps int) {
 	}
 }
 
-// ledger is what the clients of a server saw, kept outside of it: which (token, step) got an Accept.
-type ledger struct {
-	mu       sync.Mutex
-	accepted map[[2]int64]int
-}
-
-// note gives how often the step is accepted by now.
-func (l *ledger) note(tok int, step int64) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.accepted == nil {
-		l.accepted = make(map[[2]int64]int)
-	}
-	l.accepted[[2]int64{int64(tok), step}]++
-	return l.accepted[[2]int64{int64(tok), step}]
-}
-
 // TestKill ends the server with SIGKILL in the middle of its work, again and again. Every code that was ever accepted is
-// sent once more after the next start: no step passes twice, and no accept that a client saw is forgotten.
+// sent once more after the next start: no step passes twice, no accept that a client saw is forgotten, and no miss that
+// was answered is taken back.
 func TestKill(t *testing.T) {
-	kills := full(t, 200, 12)
-	const tokens = 24
+	kills := sized(t, 10_000, 200, 12)
 	s := newSite(t, siteOptions{})
 	s.start()
-	keys := newKeys(t, token.HOTP, "K", tokens)
-	names := users(tokens)
-	s.load(keys, names)
-	var led ledger
-	next := make([]int64, tokens)
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
-	rng := rand.New(rand.NewPCG(seed, 1))
+	c := newCrowd(t, s, 24, kills)
+	rng := seeded(t)
 	for kill := range kills {
-		ctx, cancel := context.WithCancel(context.Background())
-		var wg sync.WaitGroup
-		for i := range tokens {
-			wg.Go(func() {
-				gw := s.gw()
-				gw.retry, gw.tries = 300*time.Millisecond, 2
-				for ctx.Err() == nil {
-					step := next[i]
-					a, err := gw.login(ctx, names[i], keys[i].code(step), nil)
-					if err != nil {
-						return // unknown: the next round asks
-					}
-					if a.code == radius.CodeAccessAccept {
-						led.note(i, step)
-					}
-					next[i]++
-				}
-			})
-		}
-		time.Sleep(time.Duration(20+rng.IntN(200)) * time.Millisecond)
-		s.kill()
-		cancel()
-		wg.Wait()
-		if err := s.tryStart(20 * time.Second); err != nil {
+		c.rush(time.Duration(20+rng.IntN(200))*time.Millisecond, s.kill)
+		if err := s.tryStart(60 * time.Second); err != nil {
 			t.Fatalf("after kill %d: %v", kill+1, err)
 		}
-		// What was accepted before must be refused now. The code in flight at the kill may have been accepted with the
-		// answer lost, or never have arrived: it is sent again too, and the chain tells in the end.
-		each(tokens, tokens, func(i int) {
-			for step := max(0, next[i]-2); step <= next[i]; step++ {
-				a, err := s.gw().login(context.Background(), names[i], keys[i].code(step), nil)
-				if err == nil && a.code == radius.CodeAccessAccept && led.note(i, step) > 1 {
-					t.Errorf("kill %d: step %d of token %d was accepted again", kill+1, step, i)
-				}
-			}
-			next[i]++
-		})
+		c.again()
 	}
-	// Every step stands in the chain at most once, and every accept a client saw stands there. Where two codes within a
-	// window are the same digits, the later one's step is burnt (S16).
-	chained := map[string]int{}
-	for _, l := range s.logins("--all", "--reason", "ok") {
-		step := fmt.Sprintf("%s/%d", l.User, l.Step)
-		if chained[step]++; chained[step] > 1 {
-			t.Errorf("step %s was accepted %d times", step, chained[step])
-		}
-	}
-	coincidences := 0
-	for k := range led.accepted {
-		burnt := func(step int64) bool { return chained[fmt.Sprintf("%s/%d", names[k[0]], step)] == 1 }
-		step, tok := k[1], keys[k[0]]
-		for !burnt(step) && step < k[1]+int64(token.LoginWindow.LookAhead) {
-			if step++; burnt(step) && tok.code(step) == tok.code(k[1]) {
-				coincidences++
-				break
-			}
-		}
-		if !burnt(step) || tok.code(step) != tok.code(k[1]) {
-			t.Errorf("the accept of token %d step %d does not stand in the chain", k[0], k[1])
-		}
-	}
-	t.Logf("%d kills, %d accepts seen by clients, %d in the chain, %d by a later step of the same digits", kills, len(led.accepted), len(chained), coincidences)
+	c.chain()
+	t.Logf("%d kills, %s", kills, c)
 }
 
-// TestLossyRelay sends logins through a relay that loses, repeats and reorders datagrams both ways. A true retransmission
-// is never refused, and no code passes twice.
+// TestLossyRelay sends logins through a relay that loses, repeats and reorders datagrams both ways, and kills the server
+// in the middle. A true retransmission is never refused, and no code passes twice.
 func TestLossyRelay(t *testing.T) {
-	logins := full(t, 10_000, 600)
+	logins := sized(t, 1_000_000, 10_000, 600)
 	const tokens = 200
 	s := newSite(t, siteOptions{})
 	s.start()
@@ -242,10 +173,19 @@ func TestLossyRelay(t *testing.T) {
 		}
 		t.Cleanup(func() { _ = conn.Close() })
 		gw := s.gw()
-		gw.conn, gw.retry, gw.tries = conn, 250*time.Millisecond, 40
+		gw.conn, gw.retry, gw.tries = conn, 250*time.Millisecond, 200 // the restart included
 		gws <- gw
 	}
+	var restart sync.WaitGroup
 	each(cap(gws), logins, func(i int) {
+		if i == logins/2 {
+			restart.Go(func() {
+				s.kill()
+				if err := s.tryStart(60 * time.Second); err != nil {
+					t.Error(err)
+				}
+			})
+		}
 		k := i % tokens
 		locks[k].Lock()
 		defer locks[k].Unlock()
@@ -265,6 +205,7 @@ func TestLossyRelay(t *testing.T) {
 			wrong.Add(1)
 		}
 	})
+	restart.Wait()
 	if wrong.Load() != 0 || silent.Load() != 0 {
 		t.Errorf("%d true retransmissions refused, %d never answered", wrong.Load(), silent.Load())
 	}

@@ -68,6 +68,7 @@ type siteOptions struct {
 	Client    string // further keys of the client, each line indented by four blanks
 	Storage   string // further keys of storage, indented by two blanks
 	Data      string // folder of the database; default: below the site's own
+	Mark      string // folder of the mark; default: below the site's own
 }
 
 // newSite writes an installation and starts nothing.
@@ -85,7 +86,10 @@ func newSite(t *testing.T, o siteOptions) *site {
 	if o.Data == "" {
 		o.Data = filepath.Join(s.dir, "data")
 	}
-	for _, d := range []string{o.Data, filepath.Join(s.dir, "mark")} {
+	if o.Mark == "" {
+		o.Mark = filepath.Join(s.dir, "mark")
+	}
+	for _, d := range []string{o.Data, o.Mark} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -114,7 +118,7 @@ admin:
   socket: %s
 metrics:
   listen: 127.0.0.1:%d
-`, s.database(), filepath.Join(s.dir, "mark", "mark"), o.Storage, key, s.Radius, s.Acct, secret, o.Client,
+`, s.database(), filepath.Join(o.Mark, "mark"), o.Storage, key, s.Radius, s.Acct, secret, o.Client,
 		o.Directory, o.Policies, s.path("admin.sock"), s.metrics)
 	if err := os.WriteFile(s.path("sekisho.yaml"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
@@ -136,7 +140,7 @@ func (s *site) path(name string) string { return filepath.Join(s.dir, name) }
 // start runs `sekisho serve` and waits until it is ready.
 func (s *site) start() {
 	s.t.Helper()
-	if err := s.tryStart(20 * time.Second); err != nil {
+	if err := s.tryStart(60 * time.Second); err != nil {
 		s.t.Fatal(err)
 	}
 }

@@ -5,10 +5,14 @@
 package testenv
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -67,15 +71,24 @@ func LeaveOut(t testing.TB, format string, a ...any) {
 	t.Skipf("LEFT OUT: "+format, a...)
 }
 
-// Port gives a TCP and UDP port of 127.0.0.1 that is free just now.
+// Ports below those that the kernel hands out by itself (from 32768 on, unless set otherwise), and above those of services.
+const lowestPort, endPort = 15000, 32000
+
+var portBegin = sync.OnceValue(func() int { return rand.IntN(endPort - lowestPort) })
+
+var portsGiven atomic.Int64
+
+// Port gives a TCP and UDP port of 127.0.0.1 that is free just now, another one each time. The kernel hands it to nobody who
+// asks for any port, so a server that is stopped finds it free again. Test programs that run at the same time begin at
+// different places by chance.
 func Port(t testing.TB) int {
 	t.Helper()
-	for range 100 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	for range 1000 {
+		port := lowestPort + (portBegin()+int(portsGiven.Add(1)))%(endPort-lowestPort)
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {
-			t.Fatal(err)
+			continue
 		}
-		port := l.Addr().(*net.TCPAddr).Port
 		u, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
 		_ = l.Close()
 		if err != nil {
