@@ -1,6 +1,6 @@
 # make demo    build it and run it with everything on loopback
 # make test    all tests that end in minutes, against real parts, with the race detector
-# make proof   the long ones: every combination, kills, fuzzing; SHARD=unit|e2e|kills|fuzz runs one part
+# make proof   the long ones: every combination, kills, fuzzing; SHARD=unit|e2e|kills|cuts|fuzz runs one part
 # make lint    formatting, vet, golangci-lint, known vulnerabilities
 # make bench   logins/s and CPU per login beside FreeRADIUS; ROW=1 to ROW=13 makes one row of docs/performance.md
 # make soak    the proofs again and again, until stopped
@@ -18,7 +18,7 @@ govulncheck := v1.9.0
 # builds programs by itself runs with -count 1: go's cache of results does not see what they are built from.
 units = $$(go list ./... | grep -v '/e2e$$')
 
-.PHONY: build demo setup test proof proof-unit proof-e2e proof-kills proof-fuzz lint bench soak clean
+.PHONY: build demo setup test proof proof-unit proof-e2e proof-kills proof-cuts proof-fuzz lint bench soak clean
 
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(version)' -o bin/sekisho ./cmd/sekisho
@@ -34,17 +34,28 @@ test: setup
 	SEKISHO_REAL=1 go test -count 1 -timeout 8m ./e2e
 	if [ -f bench/go.mod ]; then cd bench && go vet ./... && SEKISHO_REAL=1 go test -count 1 -timeout 4m ./...; fi
 
+# Every shard runs whatever became of those before it; the end says which failed.
 proof: setup
-	@if [ -n "$(SHARD)" ]; then $(MAKE) proof-$(SHARD); else $(MAKE) proof-unit proof-e2e proof-kills proof-fuzz; fi
+	@if [ -n "$(SHARD)" ]; then $(MAKE) proof-$(SHARD); exit; fi; \
+	failed=; for shard in $(shards); do \
+		begin=$$SECONDS; $(MAKE) --no-print-directory proof-$$shard || failed="$$failed $$shard"; \
+		echo "proof: $$shard took $$((SECONDS - begin)) s"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "--- FAIL: proof:$$failed"; exit 1; fi
+
+shards = unit e2e kills cuts fuzz
 
 proof-unit:
 	SEKISHO_REAL=1 SEKISHO_PROOF=1 go test -timeout 9m $(units)
 
 proof-e2e:
-	SEKISHO_REAL=1 SEKISHO_PROOF=1 go test -count 1 -timeout 9m -skip '^TestKill$$' ./e2e
+	SEKISHO_REAL=1 SEKISHO_PROOF=1 go test -count 1 -timeout 9m -skip '^(TestKill|TestPowerCuts)$$' ./e2e
 
 proof-kills:
 	SEKISHO_REAL=1 SEKISHO_PROOF=1 go test -count 1 -timeout 9m -run '^TestKill$$' ./e2e
+
+proof-cuts:
+	SEKISHO_REAL=1 SEKISHO_PROOF=1 go test -count 1 -timeout 9m -run '^TestPowerCuts$$' ./e2e
 
 proof-fuzz:
 	scripts/fuzz.sh 10s
