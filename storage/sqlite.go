@@ -270,6 +270,9 @@ func dsn(path string, readOnly bool) string {
 		if readOnly && p.name == "journal_mode" {
 			continue
 		}
+		if readOnly && p.name == "cache_size" {
+			p.value = "-1024" // KiB: each page of a listing is read once
+		}
 		v.Add("_pragma", p.name+"("+p.value+")")
 	}
 	if readOnly {

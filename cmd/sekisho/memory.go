@@ -7,7 +7,7 @@ import (
 )
 
 // garbageRoom is how much garbage may gather between two collections, in octets.
-const garbageRoom = 24 << 20
+const garbageRoom = 8 << 20
 
 // settleMemory gives back what loading the database took and sets how far the heap may grow from here.
 //
@@ -25,7 +25,7 @@ func settleMemory() {
 	debug.FreeOSMemory()
 }
 
-// gcPercent is the growth that leaves garbageRoom over a live heap: at most Go's own 100, at least 8.
+// gcPercent is the growth that leaves garbageRoom over a live heap: at most Go's own 100, at least 4.
 func gcPercent(live uint64) int {
-	return int(min(100, max(8, garbageRoom*100/max(live, 1))))
+	return int(min(100, max(4, garbageRoom*100/max(live, 1))))
 }
