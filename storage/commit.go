@@ -32,6 +32,8 @@ func (db *DB) run() {
 		case <-db.queue.wake:
 		case <-tick.C:
 			db.flush.begin(db)
+		case f := <-db.between:
+			f()
 		case <-db.closing:
 			db.drain()
 			return
@@ -47,6 +49,7 @@ func (db *DB) run() {
 			if db.committed.Load()-db.flushed >= uint64(db.cfg.FlushEvents) {
 				db.flush.begin(db)
 			}
+			db.runBetween()
 		}
 	}
 }

@@ -81,6 +81,8 @@ type DB struct {
 
 	heads        atomic.Pointer[position] // where the chain stands, for the mark
 	lastMark     mark
+	between      chan func() // what a snapshot wants done between two commits
+	copying      sync.Mutex  // one snapshot at a time
 	closing      chan struct{}
 	stopped      chan struct{} // closed when the committer has ended
 	housekeeping sync.WaitGroup
@@ -125,7 +127,7 @@ func open(ctx context.Context, cfg Config, outer *token.OuterKey, env Env) (*DB,
 		queue:       newQueue(cfg.Queue),
 		incarnation: make([]byte, 16),
 		file:        &file{},
-		closing:     make(chan struct{}), stopped: make(chan struct{}),
+		between:     make(chan func()), closing: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	_, _ = rand.Read(db.incarnation)
 	var err error

@@ -122,6 +122,7 @@ type file struct {
 	stmts [statementCount]preparedStmt
 	call  call
 	run   func(any) error // runPrepared, bound once
+	copy  *sqlite.Backup  // of a snapshot under way
 }
 
 // openFile opens the database, which the lock has made with its mode where there was none, empties the WAL into it and checks that what makes commits durable is in force.
@@ -243,6 +244,7 @@ func (f *file) runPrepared(any) (err error) {
 var errNotOpen = errors.New("the database is not open")
 
 func (f *file) close() {
+	_ = f.endCopy()
 	if f.run != nil {
 		_ = f.conn.Raw(func(any) error {
 			for _, st := range f.stmts {
