@@ -19,6 +19,7 @@
 //	POST /api/v1/clock/accept               the clock is right as it stands
 //	GET  /api/v1/explain                    what would a login be answered? ?user= &client= &station=
 //	POST /api/v1/config/reload              read the configuration again and go by it, all or nothing
+//	POST /api/v1/backup                     a sealed copy of everything; ?recipient=
 //	GET  /api/v1/logins                     events; ?user= &client= &reason= &since= &limit= &follow=
 //	GET  /api/v1/audit                      every event; ?after=
 //	POST /api/v1/audit/verify               does the chain hold?
@@ -192,10 +193,12 @@ type Server struct {
 	Forget      func(...authn.AccountID) // drops cached answers of accounts that an act changed (S13)
 	Health      func() Health
 	Reload      func(ctx context.Context, actor string) (Reloaded, error) // a BadConfig where the configuration has faults
-	Now         func() time.Time
-	Log         *slog.Logger
-	Former      *Server         // whose place this one takes: acts of both take turns
-	Stopping    <-chan struct{} // closed when the service stops: whoever follows logins is let go
+	// Backup copies the store for a recipient, the configured one when it is empty.
+	Backup   func(ctx context.Context, recipient string) (*Backup, error)
+	Now      func() time.Time
+	Log      *slog.Logger
+	Former   *Server         // whose place this one takes: acts of both take turns
+	Stopping <-chan struct{} // closed when the service stops: whoever follows logins is let go
 
 	acts *sync.Mutex // one act at a time: what it looked up stays true until it is decided
 
@@ -229,6 +232,7 @@ func (s *Server) Handler() http.Handler {
 	s.explainRoutes(api)
 	s.auditRoutes(api, mux)
 	mux.HandleFunc("GET /api/v1/logins", s.logins)
+	mux.HandleFunc("POST /api/v1/backup", s.backup)
 	return s.guard(mux)
 }
 

@@ -113,6 +113,31 @@ func TestDamage(t *testing.T) {
 	}
 }
 
+// What is missing shows without a key too.
+func TestCheck(t *testing.T) {
+	i := pair(t)
+	for _, n := range []int{0, 1, chunkSize, 2*chunkSize + 5} {
+		b := sealed(t, i.Recipient(), make([]byte, n))
+		if h, err := Check(bytes.NewReader(b)); err != nil || h.Seq != 42 || h.Size != int64(n) {
+			t.Errorf("%d octets: %+v, %v", n, h, err)
+		}
+		start := bytes.IndexByte(b[len(magic):], '\n') + len(magic) + 1
+		for cut := start; cut < len(b); cut += 1 + len(b)/50 {
+			if _, err := Check(bytes.NewReader(b[:cut])); err == nil && !(n == 0 && cut == start+keySize) {
+				t.Errorf("%d octets, cut to %d of %d: taken for whole", n, cut, len(b))
+			}
+		}
+		if n > chunkSize {
+			if _, err := Check(bytes.NewReader(b[:start+keySize+4+chunkSize+tagSize])); !errors.Is(err, ErrCut) {
+				t.Errorf("cut between two chunks: %v", err)
+			}
+		}
+		if _, err := Check(bytes.NewReader(append(bytes.Clone(b), b[len(b)-4:]...))); err == nil {
+			t.Errorf("%d octets and more behind: taken for whole", n)
+		}
+	}
+}
+
 func TestAnotherKey(t *testing.T) {
 	i, other := pair(t), pair(t)
 	b := sealed(t, i.Recipient(), []byte("x"))

@@ -229,3 +229,35 @@ func (r *Reader) next() {
 	}
 	r.buf, r.ended = plain, &kind[0] == &last[0]
 }
+
+// Check walks over a backup without a key: is it there to its end? A changed octet shows only to who holds the key.
+func Check(r io.Reader) (Header, error) {
+	h, _, err := readHeader(r)
+	if err != nil {
+		return h, err
+	}
+	if _, err := io.CopyN(io.Discard, r, keySize); err != nil {
+		return h, ErrCut
+	}
+	var plain int64
+	for {
+		var size [4]byte
+		if _, err := io.ReadFull(r, size[:]); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return h, ErrCut
+		}
+		n := binary.BigEndian.Uint32(size[:])
+		if n < tagSize || n > chunkSize+tagSize {
+			return h, ErrDamaged
+		}
+		if _, err := io.CopyN(io.Discard, r, int64(n)); err != nil {
+			return h, ErrCut
+		}
+		plain += int64(n) - tagSize
+	}
+	if plain != h.Size {
+		return h, fmt.Errorf("%w: it holds %d octets of %d", ErrCut, plain, h.Size)
+	}
+	return h, nil
+}

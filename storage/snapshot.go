@@ -31,23 +31,23 @@ const (
 // how many are there. Seeds in it are sealed, and the keys of that are wrapped under the outer key, which is not in it.
 //
 // The committer copies on its own connection, a few pages between two commits, so SQLite carries what is committed
-// meanwhile into the copy and no step is done twice. A recovery, Close, a disk that fills up and the end of ctx end the copy;
+// meanwhile into the copy and no step is done twice. seq is the newest event in it. A recovery, Close, a disk that fills up and the end of ctx end the copy;
 // after an error there is no file. One copy at a time: [ErrSnapshotBusy]. [ErrSnapshotRoom]: it would not fit.
-func (db *DB) Snapshot(ctx context.Context, path string, progress func(done, total int)) error {
+func (db *DB) Snapshot(ctx context.Context, path string, progress func(done, total int)) (seq uint64, err error) {
 	if !db.copying.TryLock() {
-		return ErrSnapshotBusy
+		return 0, ErrSnapshotBusy
 	}
 	defer db.copying.Unlock()
 	if err := db.snapshotRoom(filepath.Dir(path)); err != nil {
-		return err
+		return 0, err
 	}
 	out, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if err != nil {
-		return fmt.Errorf("copying the database: %w", err)
+		return 0, fmt.Errorf("copying the database: %w", err)
 	}
 	err = db.copyTo(ctx, path, out, progress)
 	if err == nil {
-		_, err = CheckCopy(ctx, path)
+		seq, err = CheckCopy(ctx, path)
 	}
 	if err == nil {
 		err = out.Sync()
@@ -55,9 +55,9 @@ func (db *DB) Snapshot(ctx context.Context, path string, progress func(done, tot
 	err = errors.Join(err, out.Close())
 	if err != nil {
 		removeCopy(path)
-		return fmt.Errorf("copying the database: %w", err)
+		return 0, fmt.Errorf("copying the database: %w", err)
 	}
-	return nil
+	return seq, nil
 }
 
 // removeCopy takes a copy away with what SQLite may have put beside it.

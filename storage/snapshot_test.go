@@ -65,7 +65,7 @@ func TestSnapshotUnderLogins(t *testing.T) {
 	path := filepath.Join(s.dir, "copy.db")
 	steps := 0
 	meanwhile := done.Load()
-	err := db.Snapshot(context.Background(), path, func(at, total int) {
+	seq, err := db.Snapshot(context.Background(), path, func(at, total int) {
 		if at > total || total == 0 {
 			t.Errorf("%d pages of %d", at, total)
 		}
@@ -87,8 +87,8 @@ func TestSnapshotUnderLogins(t *testing.T) {
 	if err != nil || st.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", st.Mode(), err)
 	}
-	seq, err := CheckCopy(context.Background(), path)
-	if err != nil || seq < before+100 || seq > after {
+	checked, err := CheckCopy(context.Background(), path)
+	if err != nil || checked != seq || seq < before+100 || seq > after {
 		t.Errorf("the copy ends at event %d, want %d to %d (%v)", seq, before+100, after, err)
 	}
 	if err := db.VerifyChain(context.Background()); err != nil {
@@ -129,8 +129,8 @@ func TestSnapshotEnds(t *testing.T) {
 		return func(int, int) { o.Do(do) }
 	}
 
-	err := db.Snapshot(context.Background(), path, once(func() {
-		if err := db.Snapshot(context.Background(), path+".2", nil); !errors.Is(err, ErrSnapshotBusy) {
+	_, err := db.Snapshot(context.Background(), path, once(func() {
+		if _, err := db.Snapshot(context.Background(), path+".2", nil); !errors.Is(err, ErrSnapshotBusy) {
 			t.Errorf("a second one: %v", err)
 		}
 		f.times(1, func(func() error) error { return errDisk })
@@ -145,13 +145,13 @@ func TestSnapshotEnds(t *testing.T) {
 	gone("a recovery")
 
 	ctx, cancel := context.WithCancel(context.Background())
-	if err := db.Snapshot(ctx, path, once(cancel)); !errors.Is(err, context.Canceled) {
+	if _, err := db.Snapshot(ctx, path, once(cancel)); !errors.Is(err, context.Canceled) {
 		t.Errorf("given up: %v", err)
 	}
 	gone("giving up")
 
 	db.lowSpace.Store(true)
-	if err := db.Snapshot(context.Background(), path, nil); !errors.Is(err, ErrSnapshotRoom) {
+	if _, err := db.Snapshot(context.Background(), path, nil); !errors.Is(err, ErrSnapshotRoom) {
 		t.Errorf("with a full disk: %v", err)
 	}
 	db.lowSpace.Store(false)
@@ -160,7 +160,7 @@ func TestSnapshotEnds(t *testing.T) {
 	if err := os.WriteFile(path, []byte("mine"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := db.Snapshot(context.Background(), path, nil); !errors.Is(err, os.ErrExist) {
+	if _, err := db.Snapshot(context.Background(), path, nil); !errors.Is(err, os.ErrExist) {
 		t.Errorf("onto a file: %v", err)
 	}
 	if b, err := os.ReadFile(path); err != nil || string(b) != "mine" {
@@ -169,7 +169,7 @@ func TestSnapshotEnds(t *testing.T) {
 	_ = os.Remove(path)
 
 	// After all of that one succeeds, and logins do too.
-	if err := db.Snapshot(context.Background(), path, nil); err != nil {
+	if _, err := db.Snapshot(context.Background(), path, nil); err != nil {
 		t.Error(err)
 	}
 	if ok, err := burn(db, a.ID, tok.ID, step+1); !ok || err != nil {
@@ -177,7 +177,7 @@ func TestSnapshotEnds(t *testing.T) {
 	}
 	_ = os.Remove(path)
 
-	err = db.Snapshot(context.Background(), path, once(func() { closeDB(t, db) }))
+	_, err = db.Snapshot(context.Background(), path, once(func() { closeDB(t, db) }))
 	if !errors.Is(err, ErrClosed) {
 		t.Errorf("over the end: %v", err)
 	}
@@ -194,7 +194,7 @@ func backedUp(t *testing.T) (s *site, copied []byte, a *authn.Account, hotp, tot
 	a = newAccount("u", hotp, totp)
 	create(t, db, []*authn.Account{a}, hotp, totp)
 	path := filepath.Join(s.dir, "copy.db")
-	if err := db.Snapshot(context.Background(), path, nil); err != nil {
+	if _, err := db.Snapshot(context.Background(), path, nil); err != nil {
 		t.Fatal(err)
 	}
 	now = time.Now()

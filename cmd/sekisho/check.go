@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os/user"
 	"slices"
 	"strings"
 	"time"
@@ -13,7 +12,6 @@ import (
 
 	"sekisho/admin"
 	"sekisho/authn"
-	"sekisho/storage"
 	"sekisho/token"
 )
 
@@ -201,40 +199,4 @@ func expected(chance float64, n int) float64 {
 		all *= 1 - chance
 	}
 	return 1 - all
-}
-
-func (a *app) restoreCommand() *cobra.Command {
-	var adopt bool
-	cmd := &cobra.Command{
-		Use: "restore --adopt", Short: "Make the present database file the living one, after a restore or a move",
-		Long: "The service has to be stopped. Codes that were used after the file was copied are not known in it: event-based tokens are\n" +
-			"suspended until their resync, time-based ones refuse codes up to the present moment.",
-		Args: arguments(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if !adopt {
-				return usageError{fmt.Errorf("say --adopt: it is the only way to restore so far")}
-			}
-			c, _, err := loadConfig(a.configFile(), a.environ)
-			if err != nil {
-				return err
-			}
-			key, err := token.LoadOuterKey(c.Keys.File)
-			if err != nil {
-				return err
-			}
-			actor := "unknown"
-			if u, err := user.Current(); err == nil {
-				actor = u.Username
-			}
-			done, err := storage.Adopt(cmd.Context(), c.Storage, key, storage.Env{Log: newLog(a.err, c.Log)}, actor, c.window().Ahead)
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(a.out, wordAdopted+"\n", fmt.Sprintf("epoch %d, %d event-based assignments suspended, %d time-based tokens moved ahead", done.Epoch, done.Suspended, done.Raised))
-			return nil
-		},
-	}
-	cmd.Flags().BoolVar(&adopt, "adopt", false, "adopt the file that storage.path names")
-	a.configFlag(cmd)
-	return cmd
 }

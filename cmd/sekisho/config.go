@@ -43,6 +43,7 @@ type Config struct {
 	Expiry      ExpiryConfig      `yaml:"expiry"`
 	Mail        mail.Config       `yaml:"mail"`
 	Audit       audit.Config      `yaml:"audit"`
+	Backup      BackupConfig      `yaml:"backup"`
 	Admin       AdminConfig       `yaml:"admin"`
 	Metrics     MetricsConfig     `yaml:"metrics"`
 	Log         LogConfig         `yaml:"log"`
@@ -289,6 +290,7 @@ func (c *Config) check(doc *conf.Doc) (warnings []string) {
 	for _, f := range c.Mail.Check() {
 		doc.Fault("mail."+f.Key, f.Problem, f.Advice)
 	}
+	c.Backup.check(doc)
 	warnings = append(warnings, c.Limits.check(doc)...)
 	oneOf(doc, "log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf(doc, "log.format", c.Log.Format, "text", "json")

@@ -123,6 +123,7 @@ func (s *service) openStore(ctx context.Context, registry prometheus.Registerer)
 	if err != nil {
 		return fmt.Errorf("opening the store: %w", err)
 	}
+	removeSnapshot(s.config.Storage)
 	settleMemory()
 	s.clock = clock{&authn.Clock{}}
 	s.clock.observe(s.log)

@@ -31,6 +31,13 @@ const (
 	wordNoLogins     = "There are no such logins."
 	wordAdopted      = "The present database is adopted: %s. Start the service, then for each suspended token of\n" +
 		"'sekisho token list': token revoke TOKEN, token assign TOKEN USER --pending, token confirm TOKEN CODE with its next code."
-	wordCASaved = "  The certificate of %s is in %s. Its SHA-256 is %s; compare it with what its administrator\n" +
+	wordNoRecipient = "It is not said to whom the backup is sealed: set backup.recipient in the configuration, or give --recipient."
+	wordBackedUp    = "%s: everything up to event %d, %d octets, in %v, sealed for %s"
+	wordBackupCut   = "the backup did not arrive whole and was thrown away (%w); the service's log tells more"
+	wordBackupKey   = "The secret key is in %s: lock it away, off this machine, beside the sheet of keys.file; without both no backup opens.\n" +
+		"Put this into the configuration:\n\nbackup:\n  recipient: %s"
+	wordRestored = "%s is restored; it ends at event %d."
+	wordAside    = "The former database is %s now; remove it when nobody needs it any more."
+	wordCASaved  = "  The certificate of %s is in %s. Its SHA-256 is %s; compare it with what its administrator\n" +
 		"  tells you before you name the file as ca_file.\n"
 )
