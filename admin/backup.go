@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"strconv"
-	"time"
 )
 
 // Backup is a consistent copy of the store, ready to be sealed.
@@ -22,8 +21,6 @@ type Backup struct {
 // backup is POST /api/v1/backup: a sealed copy of the store, to ?recipient= or else to the configured one. It stands beside
 // huma, which answers in one piece. The act is durable before the first octet leaves.
 func (s *Server) backup(w http.ResponseWriter, r *http.Request) {
-	// A large store takes longer to copy than a request may take to read, and the deadline of that would end the context.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	b, err := s.Backup(r.Context(), r.URL.Query().Get("recipient"))
 	if err != nil {
 		s.refuse(w, err)

@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"sekisho/authn"
 )
@@ -60,36 +58,5 @@ func TestBackup(t *testing.T) {
 	s.Handler().ServeHTTP(w, as(Peer{4711, "mallory"}, "POST", "/api/v1/backup", ""))
 	if w.Code != 403 {
 		t.Errorf("somebody else: %d", w.Code)
-	}
-}
-
-// TestBackupOutlivesReadTimeout: a copy takes longer than a request may take to read.
-func TestBackupOutlivesReadTimeout(t *testing.T) {
-	s := silent(t, io.Discard)
-	s.Store, s.Forget = brokenStore{}, func(...authn.AccountID) {}
-	const limit = 50 * time.Millisecond
-	s.Backup = func(ctx context.Context, _ string) (*Backup, error) {
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(6 * limit):
-		}
-		return &Backup{Close: func() {}, Write: func(w io.Writer) error { _, err := io.WriteString(w, "sealed"); return err }}, nil
-	}
-	handler := s.Handler()
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		handler.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), peerKey{}, Peer{0, "root"})))
-	}))
-	server.Config.ReadTimeout = limit
-	server.Start()
-	defer server.Close()
-	res, err := http.Post(server.URL+"/api/v1/backup", "", nil) //nolint:noctx // the test ends with its server
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = res.Body.Close() }()
-	b, err := io.ReadAll(res.Body)
-	if err != nil || string(b) != "sealed" {
-		t.Errorf("%s: %q, %v", res.Status, b, err)
 	}
 }

@@ -128,6 +128,7 @@ policies:
 		{"no key file", "DIR/sealing.key", "DIR/nothing", []string{"sekisho.yaml:1:8: keys.file: ", "no such file"}},
 		{"key file for everybody", "DIR/sealing.key", "DIR/open.key", []string{"keys.file: ", "open.key"}},
 		{"no keys", "keys: {file: DIR/sealing.key}", "keys:", []string{"keys.file: is missing; make a key with 'sekisho keys new FILE'"}},
+		{"backup recipient", "directory: {type: none}", "directory: {type: none}\nbackup: {recipient: sekisho-recipient-abc}", []string{"sekisho.yaml:6:10: backup.recipient: ", "cut short or is mistyped", "backup key"}},
 		{"directory type", "type: none", "type: ldp", []string{`directory.type: "ldp" is none of the choices; choose ldap, file, none`}},
 		{"no directory", "directory: {type: none}", "", []string{"directory.type: is missing"}},
 		{"ldap without urls", "type: none", "type: ldap", []string{"directory.ldap."}},
