@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"sekisho/authn"
 	"sekisho/token"
 )
@@ -265,6 +267,49 @@ func TestRestoreAnew(t *testing.T) {
 		t.Fatalf("%+v, %v", r, err)
 	}
 	s.open(t)
+}
+
+// TestRestoreAsRoot gives what root makes to the owner of the data folder.
+func TestRestoreAsRoot(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root gives files away")
+	}
+	s, copied, _, _, _, _ := backedUp(t)
+	const somebody = 65534
+	for _, dir := range []string{filepath.Dir(s.cfg.Path), filepath.Dir(s.cfg.Mark)} {
+		if err := os.Chown(dir, somebody, somebody); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := Restore(context.Background(), s.cfg, s.outer, s.env, bytes.NewReader(copied), true, "root", 1); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{s.cfg.Path, s.cfg.Path + ".lock", s.cfg.Mark} {
+		var st unix.Stat_t
+		if err := unix.Stat(name, &st); err != nil || st.Uid != somebody || st.Mode&0o077 != 0 {
+			t.Errorf("%s: owner %d, mode %o, %v", name, st.Uid, st.Mode, err)
+		}
+	}
+}
+
+// TestRestoreNamesBack: a fault while the names change gives the former database its name again.
+func TestRestoreNamesBack(t *testing.T) {
+	s, copied, a, hotp, _, _ := backedUp(t)
+	mark := s.cfg.Mark
+	s.cfg.Mark = filepath.Join(s.dir, "folder") // a folder that is not empty gives way to no file
+	if err := os.MkdirAll(filepath.Join(s.cfg.Mark, "x"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := Restore(context.Background(), s.cfg, s.outer, s.env, bytes.NewReader(copied), true, "root", 1); err == nil || r.Aside != "" {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if left, err := filepath.Glob(s.cfg.Path + ".re*"); err != nil || len(left) > 0 {
+		t.Errorf("left %v, %v", left, err)
+	}
+	s.cfg.Mark = mark
+	if ok, err := burn(s.open(t), a.ID, hotp.ID, 5); ok || err != nil {
+		t.Errorf("a used step: %v, %v", ok, err)
+	}
 }
 
 // cutReader ends with a fault of the backup, as a damaged one does.

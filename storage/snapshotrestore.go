@@ -59,8 +59,13 @@ func Restore(ctx context.Context, cfg Config, outer *token.OuterKey, env Env, pl
 	if r.Found, err = CheckCopy(ctx, beside.Path); err != nil {
 		return r, err
 	}
-	if err := copyMark(cfg.Mark, beside.Mark); err != nil {
-		return r, err
+	old, err := readMark(cfg.Mark)
+	if err != nil {
+		env.Log.Warn("the mark cannot be read and is replaced", "error", oneLine(err))
+	} else if old.found { // the adoption goes by what it knows
+		if err := old.write(beside.Mark); err != nil {
+			return r, err
+		}
 	}
 	if r.Adoption, err = Adopt(ctx, beside, outer, env, actor, ahead); err != nil {
 		return r, err
@@ -103,15 +108,6 @@ func writePlain(path string, plain io.Reader) error {
 	}
 	_, err = io.Copy(f, plain)
 	return errors.Join(err, f.Sync(), f.Close())
-}
-
-// copyMark gives the adoption what the present mark knows. A mark that is damaged stays away, as Adopt would pass over it.
-func copyMark(from, to string) error {
-	k, err := readMark(from)
-	if err != nil || !k.found {
-		return nil //nolint:nilerr // Adopt goes by the backup alone then
-	}
-	return k.write(to)
 }
 
 // ownAs gives a file to the owner of a folder, when root restores for the service's user.
