@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -185,6 +186,21 @@ func TestSnapshotEnds(t *testing.T) {
 	}
 	gone("the end")
 	s.open(t)
+}
+
+// TestSnapshotRoom is a disk on which the copy would not leave what the watermark wants.
+func TestSnapshotRoom(t *testing.T) {
+	s := newSite(t)
+	s.cfg.FreeSpace = 1 << 40
+	db := s.open(t)
+	path := filepath.Join(s.dir, "copy.db")
+	_, err := db.Snapshot(context.Background(), path, nil)
+	if !errors.Is(err, ErrSnapshotRoom) || !strings.Contains(err.Error(), "are needed with the watermark") {
+		t.Errorf("%v", err)
+	}
+	if _, err := os.Stat(path); err == nil {
+		t.Error("a file was made")
+	}
 }
 
 // backedUp is a site with a copy of it, after which one more code of each token was used and the server stopped.
