@@ -2,10 +2,13 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strconv"
+
+	"sekisho/authn"
 )
 
 // Backup is a consistent copy of the store, ready to be sealed.
@@ -22,7 +25,11 @@ type Backup struct {
 // huma, which answers in one piece. The act is durable before the first octet leaves.
 func (s *Server) backup(w http.ResponseWriter, r *http.Request) {
 	b, err := s.Backup(r.Context(), r.URL.Query().Get("recipient"))
-	if err != nil {
+	if _, refused := errors.AsType[*authn.Refusal](err); err != nil && !refused {
+		s.Log.Error("a backup was not made", "error", err)
+		writeProblem(w, newProblem(http.StatusInternalServerError, "no-backup", wordNoBackup))
+		return
+	} else if refused {
 		s.refuse(w, err)
 		return
 	}

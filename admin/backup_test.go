@@ -22,7 +22,7 @@ func TestBackup(t *testing.T) {
 		"made":           {},
 		"not saved":      {store: brokenStore{later: errors.New("disk I/O error at /var/lib/x")}, status: 500, code: "not-saved"},
 		"no recipient":   {err: &authn.Refusal{Code: "no-recipient", Sentence: "Say to whom."}, status: 409, code: "no-recipient"},
-		"a broken store": {err: errors.New("copying /var/lib/x"), status: 500, code: "not-saved"},
+		"a broken store": {err: errors.New("copying /var/lib/x"), status: 500, code: "no-backup"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, closed, asked := silent(t, io.Discard), 0, ""

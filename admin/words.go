@@ -11,6 +11,7 @@ const (
 	wordFault          = "The service met a fault; its log has the details."
 	wordBusy           = "Too much waits to be written; try again in a moment."
 	wordNotSaved       = "The change was not saved; the service's log has the reason."
+	wordNoBackup       = "No backup was made; the service's log has the reason."
 	wordUnknownOutcome = "The call ended before the change was confirmed; look at what is there before trying again."
 	wordDirectoryDown  = "The directory does not answer, so nobody can be looked up; its log lines have the reason."
 	wordEventsFailed   = "The events could not be read; the service's log has the reason."

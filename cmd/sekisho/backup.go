@@ -63,7 +63,7 @@ func (s *service) backup(config *Config) func(context.Context, string) (*admin.B
 		copied, seq, err := s.snapshot(ctx)
 		switch {
 		case errors.Is(err, storage.ErrSnapshotBusy), errors.Is(err, storage.ErrSnapshotRoom):
-			return nil, &authn.Refusal{Code: "no-backup", Sentence: err.Error()}
+			return nil, &authn.Refusal{Code: "backup-not-now", Sentence: err.Error()}
 		case err != nil:
 			return nil, err
 		}
@@ -78,6 +78,10 @@ func (s *service) backup(config *Config) func(context.Context, string) (*admin.B
 
 // snapshot gives a copy of the database that has no name any more, so that nothing of it stays behind.
 func (s *service) snapshot(ctx context.Context) (copied *os.File, seq uint64, err error) {
+	if !s.snapshots.TryLock() {
+		return nil, 0, storage.ErrSnapshotBusy
+	}
+	defer s.snapshots.Unlock()
 	path := snapshotPath(s.config.Storage)
 	if seq, err = s.db.Snapshot(ctx, path, nil); err != nil {
 		return nil, 0, err

@@ -92,6 +92,7 @@ type service struct {
 	stopping  chan struct{} // closed when run begins to end
 
 	reloading sync.Mutex // one reload at a time
+	snapshots sync.Mutex // one copy of the database has the name for it
 	retiring  retiring
 }
 
