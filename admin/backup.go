@@ -54,7 +54,7 @@ func (s *Server) noteBackup(ctx context.Context, b *Backup) error {
 
 // refuse writes an error as [Server.problem] words it.
 func (s *Server) refuse(w http.ResponseWriter, err error) {
-	p, ok := s.problem(err).(*Problem)
+	p, ok := errors.AsType[*Problem](s.problem(err))
 	if !ok {
 		p = newProblem(http.StatusInternalServerError, "fault", wordFault)
 	}

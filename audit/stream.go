@@ -199,7 +199,7 @@ func (s *Stream) open(ctx context.Context) (*sink, error) {
 	}
 	k := &sink{}
 	if t.scheme == "file" {
-		f, err := os.OpenFile(t.path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o640)
+		f, err := os.OpenFile(t.path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 		if err != nil {
 			return nil, err
 		}

@@ -71,7 +71,7 @@ func (a Act) Issue(s State, to AccountID, id uint64, link [32]byte, letter bool,
 		return Activation{}, Change{}, refuse(ProofNeeded, h.Name)
 	}
 	l := a.Rules.Link
-	v := Activation{ID: id, Account: to, Link: link, Letter: letter, Uses: uint8(l.Uses), Starts: uint32(l.Starts), //nolint:gosec // bounded by Check
+	v := Activation{ID: id, Account: to, Link: link, Letter: letter, Uses: uint8(l.Uses), Starts: uint32(l.Starts),
 		Sent: []int64{a.Now.Unix()}, Replaces: slices.Clone(replaces), Until: a.linkUntil(letter)}
 	w.stepLink(Issue, &v, None)
 	w.notify(NoticeLink, h, 0, v.Until)

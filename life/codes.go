@@ -162,7 +162,7 @@ func (a Act) GiveTemporary(s State, to AccountID, until int64) (Change, *Refusal
 
 func (w *work) begin(verb Verb, h *Holder, until int64, by string) {
 	from := h.Temporary.stage(w.Now)
-	h.Temporary = Temporary{Until: until, Most: uint8(w.Rules.TempCodes), By: by} //nolint:gosec // bounded by Check
+	h.Temporary = Temporary{Until: until, Most: uint8(w.Rules.TempCodes), By: by}
 	w.holders[h.Account] = true
 	w.step(Step{Kind: TemporaryKind, Verb: verb, Account: h.Account, From: from, To: Running})
 	w.notify(NoticeTemporary, h, 0, until)

@@ -24,7 +24,6 @@ type model struct {
 	defer3,
 	defer0 map[AccountID]int64
 	link modelLink
-	temp map[AccountID]*modelTemp
 }
 
 type modelHold struct {
@@ -49,23 +48,14 @@ type modelToken struct {
 }
 
 type modelLink struct {
-	made       bool
-	dead       bool
-	until      int64
-	used       int
-	begun      int
-	session    byte
-	since      int64
-	token      token.ID
-	sent       []int64
-	voidTokens []token.ID
-}
-
-type modelTemp struct {
-	until int64
-	spent int
-	live  byte
-	used  []byte
+	dead    bool
+	until   int64
+	used    int
+	begun   int
+	session byte
+	since   int64
+	token   token.ID
+	sent    []int64
 }
 
 const modelWait = 1800 // the calendar of the model has no spans

@@ -18,7 +18,7 @@ const pagePath = "../docs/life.md"
 func TestPageOfTheDocs(t *testing.T) {
 	want := page()
 	if *update {
-		if err := os.WriteFile(pagePath, []byte(want), 0o644); err != nil { //nolint:gosec // a page of the documentation is for everybody
+		if err := os.WriteFile(pagePath, []byte(want), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -47,7 +47,8 @@ func (r *request) answer(d *authn.Decision) (f fault) {
 		r.server.Log.Error("RADIUS: a challenge for a gateway that cannot ask is a refusal; please report it", "client", r.client.name)
 		*d = authn.Decision{Verdict: authn.Reject, Delayed: true}
 	}
-	p, b := &r.packet, r.out
+	p := &r.packet
+	var b []byte
 	switch d.Verdict {
 	case authn.Accept:
 		b = p.begin(r.out, AccessAccept, true)
