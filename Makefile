@@ -1,12 +1,14 @@
 # make demo    build it and run it with everything on loopback
 # make test    all tests that end in minutes, against real parts, with the race detector
-# make proof   the long ones: every combination, kills, fuzzing; SHARD=unit|e2e|kills|fuzz runs one part
+# make proof   the long ones: every combination, kills, fuzzing; SHARD=unit|e2e|kills|fuzz|mutants runs one part
+# make mutants plant faults in the guards and see that tests kill each one
 # make lint    formatting, vet, golangci-lint, known vulnerabilities
 # make bench   logins/s and CPU per login beside FreeRADIUS; ROW=1 to ROW=13 makes one row of docs/performance.md
 # make soak    the proofs again and again, until stopped
 # make setup   the Debian packages that tests need, services kept from starting
 
 SHELL := /bin/bash
+.DEFAULT_GOAL := build
 export PATH := $(CURDIR)/.bin:$(PATH):/usr/local/go/bin:/usr/sbin:/sbin
 export GOTOOLCHAIN ?= auto
 
@@ -17,6 +19,14 @@ govulncheck := v1.9.0
 # The packages whose tests run in one process; e2e drives the built program and gains nothing from the race detector. What
 # builds programs by itself runs with -count 1: go's cache of results does not see what they are built from.
 units = $$(go list ./... | grep -v '/e2e$$')
+
+# Planted faults, each of which a test must notice; the proof plants those that could let somebody in.
+.PHONY: mutants proof-mutants
+mutants:
+	go run ./internal/mutants/cmd
+
+proof-mutants:
+	go run ./internal/mutants/cmd -only I1,I2,I4
 
 .PHONY: build demo setup test proof proof-unit proof-e2e proof-kills proof-fuzz lint bench soak clean
 
@@ -35,7 +45,7 @@ test: setup
 	if [ -f bench/go.mod ]; then cd bench && go vet ./... && SEKISHO_REAL=1 go test -count 1 -timeout 4m ./...; fi
 
 proof: setup
-	@if [ -n "$(SHARD)" ]; then $(MAKE) proof-$(SHARD); else $(MAKE) proof-unit proof-e2e proof-kills proof-fuzz; fi
+	@if [ -n "$(SHARD)" ]; then $(MAKE) proof-$(SHARD); else $(MAKE) proof-unit proof-e2e proof-kills proof-fuzz proof-mutants; fi
 
 proof-unit:
 	SEKISHO_REAL=1 SEKISHO_PROOF=1 go test -timeout 9m $(units)
