@@ -1,6 +1,7 @@
 # make demo    build it and run it with everything on loopback
 # make test    all tests that end in minutes, against real parts, with the race detector
-# make proof   the long ones: every combination, kills, fuzzing; SHARD=unit|e2e|kills|cuts|fuzz runs one part
+# make proof   the long ones: every combination, kills, fuzzing; SHARD=unit|e2e|kills|cuts|fuzz|mutants runs one part
+# make mutants plant faults in the guards and see that tests kill each one
 # make lint    formatting, vet, golangci-lint, known vulnerabilities
 # make bench   logins/s and CPU per login beside FreeRADIUS; ROW=1 to ROW=13 makes one row of docs/performance.md
 # make soak    the proofs again and again, until stopped
@@ -18,7 +19,7 @@ govulncheck := v1.9.0
 # builds programs by itself runs with -count 1: go's cache of results does not see what they are built from.
 units = $$(go list ./... | grep -v '/e2e$$')
 
-.PHONY: build demo setup test proof proof-unit proof-e2e proof-kills proof-cuts proof-fuzz lint bench soak clean
+.PHONY: build demo setup test proof proof-unit proof-e2e proof-kills proof-cuts proof-fuzz proof-mutants mutants lint bench soak clean
 
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(version)' -o bin/sekisho ./cmd/sekisho
@@ -43,7 +44,7 @@ proof: setup
 	done; \
 	if [ -n "$$failed" ]; then echo "--- FAIL: proof:$$failed"; exit 1; fi
 
-shards = unit e2e kills cuts fuzz
+shards = unit e2e kills cuts fuzz mutants
 
 proof-unit:
 	SEKISHO_REAL=1 SEKISHO_PROOF=1 go test -timeout 9m $(units)
@@ -59,6 +60,13 @@ proof-cuts:
 
 proof-fuzz:
 	scripts/fuzz.sh 10s
+
+# Planted faults, each of which a test must notice; the proof plants those that could let somebody in.
+proof-mutants:
+	go run ./internal/mutants/cmd -only I1,I2,I4
+
+mutants:
+	go run ./internal/mutants/cmd
 
 lint:
 	scripts/lint.sh $(golangci) $(govulncheck)
