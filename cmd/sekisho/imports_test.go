@@ -20,6 +20,8 @@ var allowed = map[string][]string{
 	"internal/testenv": {},
 
 	"internal/testenv/powercut": {"internal/testenv"},
+	"internal/mutants":          {},
+	"internal/mutants/cmd":      {"internal/mutants"},
 
 	"internal/freeradius": {"authn", "token"},
 	"internal/monitoring": {},
