@@ -101,7 +101,7 @@ type ClientConfig struct {
 	// Within that time whoever knows both, password and code, gets in again from the same station. 0 to 30s. Default: 0, never.
 	RepeatWithin time.Duration `yaml:"repeat_within"`
 	// RetryAfter is when the gateway repeats an unanswered request, 100ms to 60s; refusals leave before it where they can,
-	// and a packet that waited longer to be read is dropped, so that an overload is spent on those still waited for.
+	// and a packet that waited for half as long to be read is dropped: its gateway repeats it (an overload).
 	// Default: by profile, as its guide sets the gateway; generic, paloalto and mikrotik: 3s, strongswan: 2s, fortigate: 5s,
 	// others: 10s.
 	RetryAfter time.Duration `yaml:"retry_after"`

@@ -74,7 +74,7 @@ var faults = [faultEnd]struct {
 	faultRepeated:           {countMalformed, "repeated-attribute", "User-Name, User-Password or State more than once"},
 	faultAccounting:         {countMalformed, "accounting", "Accounting-Request without Acct-Status-Type or Acct-Session-Id"},
 	faultOverload:           {countDropped, "overload", "too many requests are being worked on"},
-	faultStale:              {countDropped, "stale", "packet waited to be read for longer than the client's retry_after; the machine is overloaded or stood still"},
+	faultStale:              {countDropped, "stale", "packet waited to be read for longer than half of the client's retry_after; the machine is overloaded or stood still"},
 	faultStatusRate:         {countDropped, "status-rate", "Status-Server more than 10 times a second"},
 	faultUnhealthy:          {countDropped, "unhealthy", "Status-Server while logins cannot be answered"},
 	faultReplySize:          {countDropped, "reply-size", "the answer would be longer than 4096 octets"},

@@ -31,9 +31,10 @@ func age(stamp, wall int64) time.Duration {
 	return d
 }
 
-// stale reports that a datagram has waited so long that its gateway has given it up or sent it again. In an overload the
-// time goes to those which are still waited for: else every answer would come too late, and all the work be for nothing.
-func (c *client) stale(p *path) bool { return p.age > c.login.RetryAfter }
+// stale reports that a datagram has waited so long to be read that its gateway repeats it about when an answer could come:
+// half of retry_after. A queue that is longer serves everybody so late, and the repetitions make it longer still; what is
+// dropped comes again, when its gateway repeats it, to a short queue.
+func (c *client) stale(p *path) bool { return p.age > c.login.RetryAfter/2 }
 
 // askStamps lets the kernel stamp what it takes in. Where it cannot, nothing is ever stale.
 func askStamps(fd int) { _ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1) }
