@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -47,14 +48,22 @@ type crowd struct {
 	keys  []*key
 	names []string
 	next  []int64 // step that each tries next
+	began []int64 // step that each tried first in the last rush
 	led   ledger
-	fail  func(format string, a ...any) // what is lost or accepted twice is told here
+	fail  func(format string, a ...any) // what is lost or accepted twice is told here, by several at once
 
 	strangers    []string
 	round        int // the stranger whose turn it is
 	sent, missed int // of that one: wrong codes sent, and those that were refused
 	misses       int // refused in all
 }
+
+// What a crowd tells of.
+const (
+	acceptedAgain   = "step %d of token %d was accepted again"
+	acceptForgotten = "the accept of token %d step %d does not stand in the chain"
+	missForgotten   = "%s missed %d times and was refused %d times: %d stand"
+)
 
 // newCrowd imports people and as many strangers as there are rounds.
 func newCrowd(t *testing.T, s *site, people, rounds int) *crowd {
@@ -75,6 +84,7 @@ func (c *crowd) String() string {
 // rush lets everybody log in for a while, then end is called in the middle of it.
 func (c *crowd) rush(span time.Duration, end func()) {
 	ctx, cancel := context.WithCancel(context.Background())
+	c.began = append(c.began[:0], c.next...)
 	var wg sync.WaitGroup
 	for i := range c.keys {
 		wg.Go(func() {
@@ -85,7 +95,7 @@ func (c *crowd) rush(span time.Duration, end func()) {
 					return // unknown: the next round asks
 				}
 				if a.code == radius.CodeAccessAccept && c.led.note(i, step) > 1 {
-					c.fail("step %d of token %d was accepted again", step, i)
+					c.fail(acceptedAgain, step, i)
 				}
 				c.next[i]++
 			}
@@ -122,15 +132,20 @@ func (c *crowd) miss(ctx context.Context) {
 	c.misses += c.missed
 }
 
-// again sends the newest codes of everybody once more, after a start. What was accepted before must be refused now. The
-// code in flight at the end may have been accepted with the answer lost, or never have arrived: it is sent again too, and
-// the chain tells in the end.
+// again sends codes of the last rush once more, after a start: the first ones, which lie in the token's window where all of
+// the rush was forgotten, and the newest. What was accepted before must be refused now. The code in flight at the end may
+// have been accepted with the answer lost, or never have arrived: it is sent again too, and the chain tells in the end.
 func (c *crowd) again() {
 	each(len(c.keys), len(c.keys), func(i int) {
-		for step := max(0, c.next[i]-2); step <= c.next[i]; step++ {
+		steps := []int64{c.began[i], c.began[i] + 1, c.next[i] - 2, c.next[i] - 1, c.next[i]}
+		slices.Sort(steps)
+		for _, step := range slices.Compact(steps) {
+			if step < 0 || step > c.next[i] {
+				continue
+			}
 			a, err := c.s.gw().login(context.Background(), c.names[i], c.keys[i].code(step), nil)
 			if err == nil && a.code == radius.CodeAccessAccept && c.led.note(i, step) > 1 {
-				c.fail("step %d of token %d was accepted again", step, i)
+				c.fail(acceptedAgain, step, i)
 			}
 		}
 		c.next[i]++
@@ -142,7 +157,7 @@ func (c *crowd) again() {
 func (c *crowd) counted() {
 	if c.sent > 0 {
 		if n := c.row(c.strangers[c.round]); n < c.missed || n > c.sent {
-			c.fail("%s missed %d times and was refused %d times: %d stand", c.strangers[c.round], c.sent, c.missed, n)
+			c.fail(missForgotten, c.strangers[c.round], c.sent, c.missed, n)
 		}
 	}
 	c.round, c.sent, c.missed = c.round+1, 0, 0
@@ -184,7 +199,7 @@ func (c *crowd) chain() {
 			}
 		}
 		if !burnt(step) || tok.code(step) != tok.code(k[1]) {
-			c.fail("the accept of token %d step %d does not stand in the chain", k[0], k[1])
+			c.fail(acceptForgotten, k[0], k[1])
 		}
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -79,9 +81,10 @@ func TestPowerCuts(t *testing.T) {
 	t.Logf("%d power cuts, %d of them on what was opened again, %s, %d syncs", cuts, reopened, c, disk.Syncs())
 }
 
-// TestPowerCutControls wants losses where there must be some: with what synchronous=NORMAL leaves out, and on a disk that
-// ignores syncs. If they went unseen, TestPowerCuts would say nothing.
+// TestPowerCutControls wants losses of each kind where there must be some: with what synchronous=NORMAL leaves out, and on a
+// disk that ignores syncs. If one kind went unseen, TestPowerCuts would say nothing of it.
 func TestPowerCutControls(t *testing.T) {
+	kinds := []string{acceptedAgain, acceptForgotten, missForgotten}
 	for name, lie := range map[string]powercut.Lie{"synchronous=NORMAL": powercut.Normal, "syncs ignored": powercut.Ignore} {
 		t.Run(name, func(t *testing.T) {
 			disk, s := onDisk(t)
@@ -90,24 +93,34 @@ func TestPowerCutControls(t *testing.T) {
 			c := newCrowd(t, s, 16, most)
 			disk.SyncAll()
 			disk.Lie(lie)
-			lost := 0
-			c.fail = func(string, ...any) { lost++ }
-			rng := seeded(t)
-			cuts := 0
-			for lost == 0 && cuts < most {
-				cuts++
-				c.cut(disk, rng, 200*time.Millisecond)
+			var mu sync.Mutex
+			seen := map[string]int{}
+			c.fail = func(kind string, _ ...any) {
+				mu.Lock()
+				defer mu.Unlock()
+				seen[kind]++
+			}
+			rng, cuts := seeded(t), 0
+			unseen := func(kind string) bool { return seen[kind] == 0 }
+			for ; cuts < most && slices.ContainsFunc(kinds, unseen); cuts++ {
+				c.rush(500*time.Millisecond, func() {
+					disk.Cut(powercut.AllUnsynced, rng)
+					s.kill()
+				})
+				disk.Restore()
 				if err := s.tryStart(60 * time.Second); err != nil {
-					t.Logf("the server sees it itself: %v", err)
-					lost++
-					break
+					t.Fatalf("after cut %d: %v", cuts+1, err)
 				}
 				c.again()
+				c.chain()
 			}
-			if lost == 0 {
-				t.Errorf("%d cuts and nothing was lost: the test does not see losses", cuts)
+			for _, kind := range kinds {
+				if unseen(kind) {
+					t.Errorf("%d cuts, and the test never saw that %q", cuts, kind)
+				}
 			}
-			t.Logf("%d losses seen after %d cuts", lost, cuts)
+			t.Logf("after %d cuts: %d accepted again, %d accepts and %d misses forgotten", cuts,
+				seen[acceptedAgain], seen[acceptForgotten], seen[missForgotten])
 		})
 	}
 }
