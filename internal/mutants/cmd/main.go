@@ -88,7 +88,7 @@ func try(m mutants.Mutant, path string) string {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, "go", "test", "-vet=off", "-failfast", "-timeout", "2m", "-overlay", path+".json", //nolint:gosec // the list's own words
+	out, err := exec.CommandContext(ctx, "go", "test", "-vet=off", "-failfast", "-timeout", "2m", "-overlay", path+".json",
 		"-run", "^("+m.Run+")$", "./"+m.Package).CombinedOutput()
 	switch {
 	case err == nil:
