@@ -315,10 +315,14 @@ func TestStrangersCertificate(t *testing.T) {
 // A server without STARTTLS gets no link either, and no password.
 func TestStartTLSStripped(t *testing.T) {
 	server := testenv.SMTP(t, nil)
-	c := Config{Server: server.Address, TLS: "starttls", User: "vpn", Password: authn.NewSecret([]byte("secret"))}
-	got := send(t, c, newBox(to("hanako@lab.test")), 1)[0]
-	if got.State != authn.MessageWaiting || len(server.Messages()) != 0 {
-		t.Errorf("%v: %q, %d mails", got.State, got.Answer, len(server.Messages()))
+	for _, c := range []Config{
+		{Server: server.Address, TLS: "starttls"},
+		{Server: server.Address, TLS: "starttls", User: "vpn", Password: authn.NewSecret([]byte("secret"))},
+	} {
+		got := send(t, c, newBox(to("hanako@lab.test")), 1)[0]
+		if got.State != authn.MessageWaiting || len(server.Messages()) != 0 {
+			t.Errorf("%v: %q, %d mails", got.State, got.Answer, len(server.Messages()))
+		}
 	}
 	for _, x := range server.Commands() {
 		if strings.HasPrefix(x, "AUTH") || strings.HasPrefix(x, "MAIL") {
