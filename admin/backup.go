@@ -24,6 +24,10 @@ type Backup struct {
 // backup is POST /api/v1/backup: a sealed copy of the store, to ?recipient= or else to the configured one. It stands beside
 // huma, which answers in one piece. The act is durable before the first octet leaves.
 func (s *Server) backup(w http.ResponseWriter, r *http.Request) {
+	if err := s.administrator(r.Context()); err != nil {
+		s.refuse(w, err)
+		return
+	}
 	b, err := s.Backup(r.Context(), r.URL.Query().Get("recipient"))
 	if _, refused := errors.AsType[*authn.Refusal](err); err != nil && !refused {
 		s.Log.Error("a backup was not made", "error", err)

@@ -59,4 +59,14 @@ func TestBackup(t *testing.T) {
 	if w.Code != 403 {
 		t.Errorf("somebody else: %d", w.Code)
 	}
+	s.Operators = Operators{Names: []string{"helpdesk"}}
+	s.Backup = func(context.Context, string) (*Backup, error) {
+		t.Error("a backup was begun for the help desk")
+		return nil, errors.New("no")
+	}
+	w = httptest.NewRecorder()
+	s.Handler().ServeHTTP(w, as(Peer{4711, "helpdesk"}, "POST", "/api/v1/backup?recipient=mine", ""))
+	if p := problemOf(t, w); w.Code != 403 || p.Code != "not-the-administrator" {
+		t.Errorf("the help desk: %d %s", w.Code, w.Body)
+	}
 }

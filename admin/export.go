@@ -56,6 +56,9 @@ func (s *Server) exportRoute(api huma.API) {
 		Responses: map[string]*huma.Response{"200": {Description: "the file; it ends with </KeyContainer> or was cut",
 			Content: map[string]*huma.MediaType{"application/pskc+xml": {}}}},
 	}, func(ctx context.Context, in *exportInput) (*huma.StreamResponse, error) {
+		if err := s.administrator(ctx); err != nil {
+			return nil, err
+		}
 		to, err := s.recipient(in)
 		if err != nil {
 			return nil, err

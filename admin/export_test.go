@@ -208,6 +208,14 @@ func TestExportRefused(t *testing.T) {
 	if w.Code != 403 {
 		t.Errorf("mallory: %d", w.Code)
 	}
+	// Who may help people may not carry all their seeds away.
+	s, v = exporting(t, 5, io.Discard)
+	s.Operators = Operators{Names: []string{"helpdesk"}}
+	w = httptest.NewRecorder()
+	s.Handler().ServeHTTP(w, as(Peer{5001, "helpdesk"}, "POST", "/api/v1/tokens/export", `{"key": "`+exportKey+`", "reason": "x"}`))
+	if p := problemOf(t, w); w.Code != 403 || p.Code != "not-the-administrator" || len(v.events) != 0 {
+		t.Errorf("helpdesk: %d %s, %d events", w.Code, w.Body, len(v.events))
+	}
 }
 
 // TestExportCut: a seed that does not open cuts the file, which no reader takes then, and the log has the reason.

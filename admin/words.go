@@ -20,6 +20,10 @@ const (
 	wordClockDoubt     = "The clock is in doubt, so codes that depend on the time are not compared; compare it with another one, then: sekisho clock accept."
 )
 
+func wordNotAdministrator(p Peer) string {
+	return fmt.Sprintf("%s (uid %d) may not take seeds or the store out of the service; root and the service's own user may.", p.Name, p.UID)
+}
+
 func wordNotOperator(p Peer) string {
 	return fmt.Sprintf("%s (uid %d) may not operate this service; root, the service's own user and those in admin.operators may.", p.Name, p.UID)
 }

@@ -6,7 +6,7 @@ const (
 	ruleTests  = "TestBurnIsOnEveryTokenThatMatches|TestPairs|TestRefusedTextsAndEpisodes|TestRefunds|TestActs|TestActsLeaveHeldAlone"
 )
 
-// List is every planted fault. Package admin has none yet.
+// List is every planted fault.
 var List = []Mutant{
 	// A step opens once.
 	{"token/code.go", "if g.matches(t.Last, code) {", "if false {", "I1", "token", tokenTests},
@@ -125,4 +125,9 @@ var List = []Mutant{
 	{"life/request.go", "	case a.By&staff != 0 && a.Account == r.Account:\n", "	case false:\n", "I5", "life", "TestGuards|TestSecondPerson|TestK5Policy"},
 	{"life/cooldown.go", "inside && end.After(later)", "inside && end.Before(later)", "I5", "life", "TestO4Examples"},
 	{"life/pin.go", "	case run(small, 1) || run(small, -1):\n", "	case run(small, 1):\n", "I9", "life", "TestK8PIN|TestGuards"},
+
+	// admin: what takes seeds or the store out is the administrator's.
+	{"admin/export.go", "		if err := s.administrator(ctx); err != nil {\n			return nil, err\n		}\n", "", "I6", "admin", "TestExportRefused"},
+	{"admin/backup.go", "	if err := s.administrator(r.Context()); err != nil {\n		s.refuse(w, err)\n		return\n	}\n", "", "I6", "admin", "TestBackup"},
+	{"admin/peer.go", "func (p Peer) administers() bool { return p.UID == 0 || int(p.UID) == os.Geteuid() }", "func (p Peer) administers() bool { _ = os.Geteuid; return true }", "I6", "admin", "TestExportRefused|TestBackup"},
 }
