@@ -233,6 +233,26 @@ func TestUnknownNotice(t *testing.T) {
 	}
 }
 
+// TestNoticeOfDisconnection: a server that says it goes away is believed at once, although its connection stays open
+// (RFC 4511 section 4.4.1).
+func TestNoticeOfDisconnection(t *testing.T) {
+	near, far := pairOf(t)
+	l := newLine(near, 1<<20, time.Minute)
+	go func() {
+		readQuestions(t, far, 1)
+		write(far, message(0, resultOp(24, 52, "going down")).Bytes())
+	}()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	_, err := l.ask(ctx, time.Now().Add(time.Minute), queryFor("x"))
+	if !errors.Is(err, errSaidFarewell) {
+		t.Errorf("%v; want the farewell", err)
+	}
+	if _, ok := l.load(time.Now()); ok {
+		t.Error("the connection still counts as open")
+	}
+}
+
 // TestMessageIDsEnd: a connection takes no more questions when its ids are used up; none is used twice.
 func TestMessageIDsEnd(t *testing.T) {
 	near, far := pairOf(t)

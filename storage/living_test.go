@@ -110,6 +110,30 @@ func TestFileGone(t *testing.T) {
 	}
 }
 
+// TestWALGone: what is committed into a WAL that nobody finds is lost, so the loss is noticed before the answer.
+func TestWALGone(t *testing.T) {
+	for what, take := range map[string]func(wal string) error{
+		"removed": os.Remove,
+		"replaced": func(wal string) error {
+			return errors.Join(os.Rename(wal, wal+".away"), os.WriteFile(wal, nil, 0o600))
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			s := newSite(t)
+			db := s.open(t)
+			tok := newToken(t, db, token.HOTP, 1)
+			a := newAccount("u", tok)
+			create(t, db, []*authn.Account{a}, tok)
+			if err := take(s.cfg.Path + "-wal"); err != nil {
+				t.Fatal(err)
+			}
+			if ok, err := burn(db, a.ID, tok.ID, 5); ok && err == nil {
+				t.Error("a login was answered whose commit nobody can find again")
+			}
+		})
+	}
+}
+
 // TestFileGoneIdle notices without a login.
 func TestFileGoneIdle(t *testing.T) {
 	s := newSite(t)

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -92,6 +93,17 @@ func TestNotLiving(t *testing.T) {
 		}
 	}
 	s.open(t)
+}
+
+// TestMarkKnowsEpochs: a file of an older epoch does not start, however far it has come since: it was adopted elsewhere.
+func TestMarkKnowsEpochs(t *testing.T) {
+	id, machine := []byte("incarnation"), []byte("machine")
+	k := mark{Incarnation: id, Machine: machine, Epoch: 5, Seq: 10, found: true}
+	for epoch, fits := range map[uint64]bool{4: false, 5: true, 6: true} {
+		if err := k.fits(meta{incarnation: id, machine: machine, epoch: epoch, seq: 1000}, machine); errors.Is(err, ErrNotLiving) == fits {
+			t.Errorf("epoch %d: %v", epoch, err)
+		}
+	}
 }
 
 // TestAdopt takes an old backup over: nothing used since may pass again (S12).

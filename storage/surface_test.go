@@ -110,6 +110,22 @@ func TestSeedKnownAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// A new token of the seed goes on where the old one ended, by an act as by an import.
+	y := again(3)
+	err = update(db, authn.Keys{}, func(*authn.Held) (authn.Change, error) {
+		return authn.Change{Event: act("token.enroll"), Tokens: []*token.Token{y}}, nil
+	})
+	if info, lost := db.Token(y.ID); err != nil || lost != nil || info.Token.Last != 41 {
+		t.Errorf("by an act: last %d, want 41 (%v, %v)", info.Token.Last, err, lost)
+	}
+	err = update(db, authn.Keys{Tokens: []token.ID{y.ID}}, func(h *authn.Held) (authn.Change, error) {
+		x := *h.Tokens[0]
+		x.State, x.Sealed = token.Destroyed, token.SealedSeed{}
+		return authn.Change{Event: act("token.destroy"), Tokens: []*token.Token{&x}}, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	// In memory at once, and in the file for the next start.
 	st := db.state.Load()
 	if last, ok := st.tombstones[tok.Fingerprint]; !ok || last != 41 {

@@ -130,4 +130,9 @@ var List = []Mutant{
 	{"admin/export.go", "		if err := s.administrator(ctx); err != nil {\n			return nil, err\n		}\n", "", "I6", "admin", "TestExportRefused"},
 	{"admin/backup.go", "	if err := s.administrator(r.Context()); err != nil {\n		s.refuse(w, err)\n		return\n	}\n", "", "I6", "admin", "TestBackup"},
 	{"admin/peer.go", "func (p Peer) administers() bool { return p.UID == 0 || int(p.UID) == os.Geteuid() }", "func (p Peer) administers() bool { _ = os.Geteuid; return true }", "I6", "admin", "TestExportRefused|TestBackup"},
+	{"storage/update.go", "			t.Last = max(t.Last, last)\n", "			t.Last = min(t.Last, last)\n", "I1", "storage", "TestSeedKnownAgain"},
+	{"storage/mark.go", "	case m.epoch < k.Epoch:\n", "	case false:\n", "I1", "storage", "TestMarkKnowsEpochs"},
+	{"storage/living.go", "	case err != nil || at != l.wal:\n", "	case false:\n", "I2", "storage", "TestWALGone"},
+	{"directory/entry.go", "			if sameName(v, name) {\n", "			if sameName(v, name) || true {\n", "I8", "directory", "TestFoundEntryMustFit"},
+	{"directory/line.go", "	if m.id == noticeDisconnection {\n", "	if false {\n", "I7", "directory", "TestNoticeOfDisconnection"},
 }
