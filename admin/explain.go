@@ -106,7 +106,7 @@ type ExplainedStep struct {
 
 func replyLines(all []authn.Reply) (lines []ReplyLine) {
 	for _, r := range all {
-		lines = append(lines, ReplyLine{r.Name, shown([]byte(r.Value)), r.Rule})
+		lines = append(lines, ReplyLine{r.Name, authn.Shown([]byte(r.Value)), r.Rule})
 	}
 	return lines
 }
@@ -146,13 +146,13 @@ func (s *Server) explain(ctx context.Context, in *struct {
 }
 
 func viewExplanation(x *authn.Explanation) Explanation {
-	v := Explanation{At: x.At, Refused: why(x.Refused), ReplyFault: shown([]byte(x.ReplyFault)), Exempt: x.Exempt, Unenrolled: x.Unenrolled,
+	v := Explanation{At: x.At, Refused: why(x.Refused), ReplyFault: authn.Shown([]byte(x.ReplyFault)), Exempt: x.Exempt, Unenrolled: x.Unenrolled,
 		PIN: x.PIN, Stopped: x.Stopped, Binds: slotWords[x.Binds], Policies: []PolicyFit{}, Tokens: []ExplainedHold{}, Cases: []ExplainedCase{}}
 	v.Reading, v.ReadingJA = sentences(x.Reading)
 	if x.User == nil {
 		return v
 	}
-	v.User, v.Directory, v.Groups, v.Class = shown([]byte(x.User.Name)), x.User.Directory, x.User.Groups, x.Class.String()
+	v.User, v.Directory, v.Groups, v.Class = authn.Shown([]byte(x.User.Name)), x.User.Directory, x.User.Groups, x.Class.String()
 	for _, p := range x.Policies {
 		v.Policies = append(v.Policies, PolicyFit(p))
 		if p.Client && p.User {

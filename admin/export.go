@@ -178,7 +178,7 @@ func exportDetail(in *exportInput, tokens []TokenInfo, to *token.Recipient) stri
 		}
 		detail += ": " + strings.Join(names, ", ")
 	}
-	return detail + "; reason: " + shown([]byte(in.Body.Reason))
+	return detail + "; reason: " + authn.Shown([]byte(in.Body.Reason))
 }
 
 func (s *Server) writeExport(ctx context.Context, out http.ResponseWriter, tokens []TokenInfo, to *token.Recipient) {

@@ -187,7 +187,7 @@ func (s *Server) importOnce(ctx context.Context, in *importInput, p *importPlan)
 	case report.Tokens == 0:
 		return report, nil
 	}
-	batch, refused := s.act(ctx).Import(p.incoming(), s.here, in.Pending, shown([]byte(in.Source)))
+	batch, refused := s.act(ctx).Import(p.incoming(), s.here, in.Pending, authn.Shown([]byte(in.Source)))
 	if refused != nil {
 		return report, refused
 	}
@@ -244,7 +244,7 @@ func (in *importInput) parts() (*importParts, error) {
 		}
 		to := fields[part.FormName()]
 		if to == nil || *to != nil {
-			return bad(shown([]byte(part.FormName())), "want each of the parts file, users, key, password, private_key once at most, and no others")
+			return bad(authn.Shown([]byte(part.FormName())), "want each of the parts file, users, key, password, private_key once at most, and no others")
 		}
 		if *to, err = io.ReadAll(part); err != nil {
 			return bad(part.FormName(), "it is cut short")

@@ -285,7 +285,7 @@ func (p *importPlan) checkUser(r *planRow, owners map[string]*authn.Owner, holds
 	if r.outcome == OutcomeHere {
 		if account == nil || !account.Holds(r.here) {
 			r.note = fmt.Sprintf("it is here already and stays as it is, and %[1]s does not hold it; to change that: sekisho token assign %[2]s %[1]s",
-				shown([]byte(r.user)), label(&r.token))
+				authn.Shown([]byte(r.user)), label(&r.token))
 		}
 		return
 	}
@@ -295,7 +295,7 @@ func (p *importPlan) checkUser(r *planRow, owners map[string]*authn.Owner, holds
 	holds[r.owner.Account]++
 	if account.CanTake(holds[r.owner.Account]) != nil {
 		holds[r.owner.Account]--
-		r.bad(FaultTooMany, "user", "%s would hold more than %d tokens", shown([]byte(account.Name)), authn.MostTokens)
+		r.bad(FaultTooMany, "user", "%s would hold more than %d tokens", authn.Shown([]byte(account.Name)), authn.MostTokens)
 		return
 	}
 	p.users[id] = true

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"sekisho/authn"
 	"sekisho/token"
 )
 
@@ -114,7 +115,7 @@ func (p *importPlan) report() *ImportReport {
 		t := &row.token
 		if p.all {
 			r.Rows = append(r.Rows, ImportRow{Line: row.line, Serial: t.Serial, Form: t.Form.String(), Mode: t.Mode.String(),
-				User: shown([]byte(row.user)), Expiry: instant(t.Expiry), ExpiryText: row.expiryText, Outcome: row.outcome})
+				User: authn.Shown([]byte(row.user)), Expiry: instant(t.Expiry), ExpiryText: row.expiryText, Outcome: row.outcome})
 		}
 		for _, w := range row.warnings {
 			r.note(p.all, row, w)

@@ -46,7 +46,7 @@ func (s *Server) readName(ctx context.Context, in *struct {
 	}
 	typed := []byte(in.Typed)
 	r := names.Read(s.Directories, typed)
-	v := NameReading{Typed: shown(typed), Client: in.Client}
+	v := NameReading{Typed: authn.Shown(typed), Client: in.Client}
 	v.Steps, v.StepsJA = sentences(r.Steps(s.Directories, names, typed))
 	say := func(english, japanese string, a ...any) {
 		v.Steps, v.StepsJA = append(v.Steps, fmt.Sprintf(english, a...)), append(v.StepsJA, fmt.Sprintf(japanese, a...))
@@ -55,7 +55,7 @@ func (s *Server) readName(ctx context.Context, in *struct {
 		v.Result = authn.UnknownUser.String()
 		return &struct{ Body NameReading }{v}, nil
 	}
-	v.Directory, v.AskedFor = r.Branch.Name, shown(r.Name)
+	v.Directory, v.AskedFor = r.Branch.Name, authn.Shown(r.Name)
 	u, err := s.Directories.Lookup(ctx, &r)
 	switch {
 	case errors.Is(err, authn.ErrUnknownUser):
@@ -69,7 +69,7 @@ func (s *Server) readName(ctx context.Context, in *struct {
 		v.Result = authn.DirectoryDown.String()
 		say("It does not answer; the service's log has the reason.", "応答がありません。理由はサービスのログにあります。")
 	default:
-		v.Result, v.User, v.ID = "found", shown([]byte(u.Name)), shown([]byte(u.ID))
+		v.Result, v.User, v.ID = "found", authn.Shown([]byte(u.Name)), authn.Shown([]byte(u.ID))
 		say("It knows them as %s, id %s.", "利用者 %s (ID %s) です。", v.User, v.ID)
 		if id := s.Store.AccountOf(u.Directory, u.ID); id != 0 {
 			v.Account = id.String()

@@ -25,7 +25,7 @@ func (s *Server) showUser(ctx context.Context, in *struct {
 	}
 	v := User{Tokens: []UserToken{}}
 	if u := o.User; u != nil {
-		v.Name, v.Directory, v.ID, v.DN, v.Groups = shown([]byte(u.Name)), u.Directory, shown([]byte(u.ID)), shown([]byte(u.DN)), u.Groups
+		v.Name, v.Directory, v.ID, v.DN, v.Groups = authn.Shown([]byte(u.Name)), u.Directory, authn.Shown([]byte(u.ID)), authn.Shown([]byte(u.DN)), u.Groups
 		if u.Barred != 0 {
 			v.Barred = u.Barred.String()
 		}
@@ -40,7 +40,7 @@ func (s *Server) showUser(ctx context.Context, in *struct {
 	now := s.Now()
 	v.Account, v.PIN, v.Locks = a.ID.String(), !a.PIN.IsZero(), locks(&a.Guard, now)
 	if o.User == nil {
-		v.Name, v.Directory = shown([]byte(a.Name)), a.Directory
+		v.Name, v.Directory = authn.Shown([]byte(a.Name)), a.Directory
 	}
 	for _, as := range a.Assignments {
 		info, err := s.Store.Token(as.Token)

@@ -3,10 +3,7 @@ package admin
 import (
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"sekisho/authn"
 	"sekisho/token"
@@ -105,7 +102,7 @@ func viewToken(t *token.Token, now time.Time) Token {
 func viewInfo(info TokenInfo, now time.Time) Token {
 	v := viewToken(&info.Token, now)
 	for _, h := range info.Holders {
-		v.Holders = append(v.Holders, Holder{User: shown([]byte(h.Name)), Account: h.Account.String(), Standing: h.Standing.String(), Since: instant(h.Since)})
+		v.Holders = append(v.Holders, Holder{User: authn.Shown([]byte(h.Name)), Account: h.Account.String(), Standing: h.Standing.String(), Since: instant(h.Since)})
 	}
 	return v
 }
@@ -140,8 +137,8 @@ func locks(g *authn.Guard, now time.Time) []string {
 
 func viewEvent(e *authn.Event) Event {
 	v := Event{
-		Seq: e.Seq, At: e.At, Kind: "login", User: shown(e.Personal.Name), Client: e.Client, Policy: e.Policy,
-		Station: shown(e.Personal.Station), Act: e.Act, Actor: e.Actor, Detail: e.Detail,
+		Seq: e.Seq, At: e.At, Kind: "login", User: authn.Shown(e.Personal.Name), Client: e.Client, Policy: e.Policy,
+		Station: authn.Shown(e.Personal.Station), Act: e.Act, Actor: e.Actor, Detail: e.Detail,
 	}
 	if e.Account != 0 {
 		v.Account = e.Account.String()
@@ -172,27 +169,6 @@ func viewEvent(e *authn.Event) Event {
 		}
 	}
 	return v
-}
-
-// shown makes octets from the network harmless to read: printable text stays, a backslash is doubled, everything else becomes
-// \xHH, so that one record stays one line and no terminal takes orders from a user name (B50).
-func shown(octets []byte) string {
-	var b strings.Builder
-	for len(octets) > 0 {
-		r, n := utf8.DecodeRune(octets)
-		switch {
-		case r == '\\':
-			b.WriteString(`\\`)
-		case r == utf8.RuneError && n == 1 || !unicode.IsPrint(r) || unicode.Is(unicode.Bidi_Control, r):
-			for _, o := range octets[:n] {
-				fmt.Fprintf(&b, `\x%02x`, o)
-			}
-		default:
-			b.Write(octets[:n])
-		}
-		octets = octets[n:]
-	}
-	return b.String()
 }
 
 // quoted shows a name that came with a call; a long one is cut.

@@ -10,10 +10,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"sekisho/authn"
 	"sekisho/token"
@@ -80,7 +77,7 @@ func NewRecord(e *authn.Event, people bool) Record {
 		r.Notices = append(r.Notices, n.String())
 	}
 	if people {
-		r.User, r.Station = printable(e.Personal.Name), printable(e.Personal.Station)
+		r.User, r.Station = authn.Shown(e.Personal.Name), authn.Shown(e.Personal.Station)
 		if e.Personal.Source.IsValid() {
 			r.Source = e.Personal.Source.String()
 		}
@@ -106,25 +103,4 @@ func (r *Record) Line() []byte {
 		panic(fmt.Sprintf("audit: a record of plain fields does not marshal: %v", err))
 	}
 	return b
-}
-
-// printable keeps a record to one line and a terminal from taking orders from a user name (B50): what is no printable text
-// becomes \xHH, and a backslash is doubled.
-func printable(octets []byte) string {
-	var b strings.Builder
-	for len(octets) > 0 {
-		r, n := utf8.DecodeRune(octets)
-		switch {
-		case r == '\\':
-			b.WriteString(`\\`)
-		case r == utf8.RuneError && n == 1 || !unicode.IsPrint(r):
-			for _, o := range octets[:n] {
-				fmt.Fprintf(&b, `\x%02x`, o)
-			}
-		default:
-			b.Write(octets[:n])
-		}
-		octets = octets[n:]
-	}
-	return b.String()
 }

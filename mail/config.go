@@ -41,8 +41,6 @@ type Config struct {
 	HelpName     string `yaml:"help_name"`
 	HelpPhone    string `yaml:"help_phone"`
 	HelpHours    string `yaml:"help_hours"`
-	// InsideDomains are mail domains whose boxes cannot be read from outside the site (P8). Default: none.
-	InsideDomains []string `yaml:"inside_domains"`
 }
 
 // Fault is one thing that is wrong with a Config: the key below the section, the problem, and what to do.
@@ -100,11 +98,6 @@ func (c Config) settle() (*Templates, Faults) {
 	}
 	if c.PerMinute < 0 || c.PerMinute > 6000 {
 		faults.add("per_minute", strconv.Itoa(c.PerMinute)+" is out of range", "give 1 to 6000")
-	}
-	for i, d := range c.InsideDomains {
-		if d == "" || strings.ContainsAny(d, "@ ") {
-			faults.add(fmt.Sprintf("inside_domains[%d]", i), strconv.Quote(d)+" is no mail domain", "write what stands behind the @ of addresses")
-		}
 	}
 	t, err := LoadTemplates(c.Templates)
 	if err != nil {
@@ -200,15 +193,4 @@ func loopback(host string) bool {
 	}
 	ip := net.ParseIP(strings.Trim(host, "[]"))
 	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
-}
-
-// Inside reports that a box cannot be read from outside the site (P8).
-func (c Config) Inside(address string) bool {
-	at := strings.LastIndexByte(address, '@')
-	for _, d := range c.InsideDomains {
-		if at >= 0 && strings.EqualFold(address[at+1:], d) {
-			return true
-		}
-	}
-	return false
 }
