@@ -474,8 +474,12 @@ func (w *work) firstCode(t *token.Token, code Typed) *Refusal {
 	if w.By != ByLogin && !ok {
 		return refuseUntil(TriesUsed, label(t), w.at(from))
 	}
-	wide := w.Rules.FirstUse
-	m := t.Evaluate(w.Seeds[t.ID], code, w.Now, wide)
+	// The window of logins first: in the wide one a right code is that of another step, too, once in 12,000, and would be taken
+	// for a clock that is off.
+	m := t.Evaluate(w.Seeds[t.ID], code, w.Now, w.Rules.Login)
+	if m.Result == token.Miss {
+		m = t.Evaluate(w.Seeds[t.ID], code, w.Now, w.Rules.FirstUse)
+	}
 	switch m.Result {
 	case token.Used:
 		return refuseUntil(AlreadyUsed, label(t), w.next(t, m.Step))
