@@ -214,3 +214,8 @@ func refused(t testing.TB, what string, no *Refusal, code Code, from time.Time) 
 		t.Errorf("%s: %s from %v, want %s from %v", what, no.Code, no.From, code, from)
 	}
 }
+
+func (h *house) later(d time.Duration) *house {
+	h.a.Now = h.a.Now.Add(d)
+	return h
+}
