@@ -20,16 +20,18 @@ var (
 )
 
 // Keys names what one Update decides on. Every token that one of the accounts holds is locked with it, in the order of
-// the IDs; Tokens adds others.
+// the IDs; Tokens adds others. Records are held as well, with no lock that outlives f.
 type Keys struct {
 	Accounts []AccountID
 	Tokens   []token.ID
+	Records  []RecordKey
 }
 
 // Held is what an Update holds locked, as fresh as it gets. f reads it and changes nothing in it.
 type Held struct {
 	Accounts []*Account     // in the order of Keys.Accounts; nil where there is none
 	Tokens   []*token.Token // by ID
+	Records  []*Record      // in the order of Keys.Records; nil where there is none
 	Spent    func(nonce [12]byte) bool
 }
 
@@ -46,12 +48,18 @@ func (h *Held) Token(id token.ID) *token.Token {
 // Change is what f orders. An event alone is a login: its state-after fields are applied. Accounts and Tokens are whole
 // new images and belong to acts of the life cycle: rows with a new ID are created, others replaced except for what
 // logins own (Guard, Last, Drift, DriftDay), where the image wins only in the fields that Reset names.
+//
+// Records are whole new images, too: one with a new ID is made, one of Keys is replaced, and no other one may be touched.
+// They need no event. Gone takes records of Keys away.
 type Change struct {
-	Event    *Event  // appended to the chain; nil: nothing durable
-	Memory   *Memory // of Accounts[0] of the keys; applied at once, never stored
+	Event    *Event   // appended to the chain; nil: nothing durable but Records
+	More     []*Event // further events of the same act, behind Event and durable with it: acts alone
+	Memory   *Memory  // of Accounts[0] of the keys; applied at once, never stored
 	Accounts []*Account
 	Tokens   []*token.Token
 	Reset    Reset
+	Records  []*Record
+	Gone     []RecordKey
 }
 
 // Reset names fields owned by logins that an act sets from its images.
