@@ -23,6 +23,18 @@ func cleanCode(typed string) string {
 // cleanSerial does the same for serial numbers and credential IDs, whose letters are capitals.
 func cleanSerial(typed string) string { return strings.ToUpper(cleanCode(typed)) }
 
+// cleanPIN gives full-width letters and digits as plain ones, as a gateway will get them.
+func cleanPIN(typed string) string { return strings.TrimSpace(norm.NFKC.String(typed)) }
+
+// mostName is the longest name of a device in characters.
+const mostName = 40
+
+// cleanName makes a device's name one line without blanks around it.
+func cleanName(typed string) string {
+	name := []rune(strings.Join(strings.FieldsFunc(norm.NFC.String(typed), func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }), " "))
+	return string(name[:min(len(name), mostName)])
+}
+
 // groups writes a key in groups of 4, for reading aloud and copying by hand.
 func groups(key string) string {
 	var b strings.Builder

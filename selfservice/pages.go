@@ -93,7 +93,9 @@ type failure struct {
 func (f *failure) Error() string { return f.code }
 
 // show renders a page. Nothing is sent before the whole of it is there.
-func (s *Server) show(q *request, name string, data any) error { return s.render(q, http.StatusOK, name, data, nil) }
+func (s *Server) show(q *request, name string, data any) error {
+	return s.render(q, http.StatusOK, name, data, nil)
+}
 
 // again shows a page with the reason why the form on it was not taken.
 func (s *Server) again(q *request, name string, data any, p *problem) error {
@@ -148,6 +150,10 @@ func (q *request) wrong(code, key string, args ...any) *problem {
 
 // answerError shows what a handler gave back: its failure, the refusal of a rule, or a fault.
 func (s *Server) answerError(q *request, err error) {
+	var out *outage
+	if errors.As(err, &out) {
+		s.Log.Error("a self-service page could not decide", "page", pattern(q.Request), "error", out.cause)
+	}
 	var f *failure
 	if errors.As(err, &f) {
 		s.fail(q.w, q.Request, f)

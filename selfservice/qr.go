@@ -29,7 +29,7 @@ func drawQR(text, alt string) (template.HTML, error) {
 			}
 		}
 	}
-	return template.HTML(fmt.Sprintf(`<svg class="qr" role="img" aria-label="%s" viewBox="0 0 %d %d" shape-rendering="crispEdges">`+
-		`<path fill="#fff" d="M0 0h%[2]dv%[2]dH0z"/><path fill="#000" d="%s"/></svg>`,
-		template.HTMLEscapeString(alt), size, size, path.String())), nil // no text of a person in it but alt, which is escaped
+	// No text of a person is in it but alt, which is escaped.
+	return template.HTML(fmt.Sprintf(`<svg class="qr" role="img" aria-label="%[1]s" viewBox="0 0 %[2]d %[2]d" shape-rendering="crispEdges">`+
+		`<path fill="#fff" d="M0 0h%[2]dv%[2]dH0z"/><path fill="#000" d="%[3]s"/></svg>`, template.HTMLEscapeString(alt), size, path.String())), nil
 }

@@ -137,6 +137,7 @@ func (s *Server) routes(mux *http.ServeMux) {
 	anybody("POST /a/{secret}/resend", s.linkResend)
 	level(ByLink)("GET /activate", s.activateForm)
 	level(ByLink)("POST /activate", s.activateCode)
+	level(ByLink)("POST /activate/again", s.activateAgain)
 	level(ByLink)("GET /activate/done", s.activateDone)
 	level(ByLink)("POST /activate/pin", s.activatePIN)
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"sekisho/authn"
+	"sekisho/token"
 )
 
 // Level is what was proven in a session, and so which pages it opens.
@@ -37,8 +38,20 @@ type Session struct {
 	Seen     int64  // the same, a minute behind at most
 	Code     int64  // when a code was last accepted in it; 0: never
 	Link     string // secret of the activation link under way
+	Start    string // secret that its start is bound to: another browser does not have it
+	Begun    int    // starts of the link when this session's was made
+	Until    int64  // Unix seconds until which that start shows its secret
+	Pending  *Pending
 	Done     string // name of the device that was just registered, for the page after it
 	NeedsPIN bool   // that page asks for a PIN
+}
+
+// Pending is a device that My page adds: its secret is shown until the first right code comes.
+type Pending struct {
+	Token              token.ID
+	URI, Key           string
+	Label, Old, Device string
+	Until              int64 // Unix seconds
 }
 
 const (
