@@ -68,11 +68,13 @@ func (s *Server) linkPassword(q *request) error {
 	if password == "" {
 		return s.again(q, "link", d, q.wrong("form", "link.empty"))
 	}
+	arrived := time.Now()
 	who, err := s.Prover.PasswordOf(q.Context(), v.Account, secret(password), s.from(q.Request))
 	if err != nil {
 		return unavailable(err)
 	}
 	if who == nil {
+		s.Prover.Hold(q.Context(), arrived)
 		return s.again(q, "link", d, q.wrong("sign-in", "link.refused"))
 	}
 	session := Session{Account: v.Account, Name: who.Name, Level: ByLink, Link: link, Start: newSecret()}

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"time"
 
 	"sekisho/authn"
 	"sekisho/desk"
@@ -47,11 +48,13 @@ func (s *Server) helpPassword(q *request) error {
 	if name == "" || password == "" {
 		return s.again(q, "help", nil, q.wrong("form", "signin.empty"))
 	}
+	arrived := time.Now()
 	who, err := s.Prover.Password(q.Context(), name, secret(password), s.from(q.Request))
 	if err != nil {
 		return unavailable(err)
 	}
 	if who == nil {
+		s.Prover.Hold(q.Context(), arrived)
 		return s.again(q, "help", nil, q.wrong("sign-in", "help.refused"))
 	}
 	if err := s.enter(q, Session{Account: who.Account, Name: who.Name, Level: ByPassword}); err != nil {

@@ -31,8 +31,7 @@ type Person struct {
 }
 
 // Prover says who somebody is, by the rules of logins: what is wrong is counted, what is used is burnt and everything is
-// recorded as at a gateway. A nil Person is a refusal, and it has taken as long as every other one. An error means that
-// nobody could say.
+// recorded as at a gateway. A nil Person is a refusal. An error means that nobody could say.
 type Prover interface {
 	// Password proves a typed name by the directory's password alone.
 	Password(ctx context.Context, name string, password authn.Secret, from netip.Addr) (*Person, error)
@@ -40,6 +39,8 @@ type Prover interface {
 	PasswordOf(ctx context.Context, account authn.AccountID, password authn.Secret, from netip.Addr) (*Person, error)
 	// Both proves a typed name by password and code.
 	Both(ctx context.Context, name string, password, code authn.Secret, from netip.Addr) (*Person, error)
+	// Hold waits until a refusal of what arrived at a moment may leave, so that its time does not tell what was wrong (S20).
+	Hold(ctx context.Context, arrived time.Time)
 }
 
 // Typing says what a person types at some gateways.

@@ -3,6 +3,7 @@ package selfservice
 import (
 	"net/http"
 	"strings"
+	"time"
 )
 
 // signInForm is the first page. Who is signed in already goes on to the own page.
@@ -19,7 +20,11 @@ func (s *Server) signInForm(q *request) error {
 func (s *Server) signIn(q *request) error {
 	name, password, code := q.PostFormValue("name"), q.PostFormValue("password"), cleanCode(q.PostFormValue("code"))
 	q.typed = map[string]string{"name": name}
-	refused := func() error { return s.again(q, "signin", nil, q.wrong("sign-in", "signin.refused")) }
+	arrived := time.Now()
+	refused := func() error {
+		s.Prover.Hold(q.Context(), arrived)
+		return s.again(q, "signin", nil, q.wrong("sign-in", "signin.refused"))
+	}
 	if strings.TrimSpace(name) == "" || password == "" {
 		return s.again(q, "signin", nil, q.wrong("form", "signin.empty"))
 	}

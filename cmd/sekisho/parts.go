@@ -17,6 +17,7 @@ type parts struct {
 	config      *Config
 	directories authn.Directories
 	login       *authn.Authenticator
+	signIns     *signIns // to the self-service pages
 	api         *admin.Server
 	handler     http.Handler  // of api
 	calls       *atomic.Int64 // being served, of all parts with these directories
@@ -45,6 +46,7 @@ func (s *service) build(config *Config, former *parts, sameDirectories bool) (*p
 		Epoch: uint32(s.db.Epoch()), Clock: s.clock.Clock, Now: time.Now, Log: s.log, Metrics: s.counters,
 		Batches: true, Former: former.login,
 	}
+	p.signIns = newSignIns(p.login)
 	p.api = &admin.Server{
 		Store: adminStore{s.db}, Directories: p.directories, Keys: s.db.Keys(), Clients: gateways{config.Radius, s.db}, Policies: p.login.Policies, Clock: s.clock,
 		Explain:   explains(config.Radius, d, p.login),
