@@ -25,7 +25,7 @@ type linkData struct {
 // like. Links that never were and links that were sent again since look the same.
 func (s *Server) link(q *request) (string, *linkData, desk.ActivationView, error) {
 	link := q.PathValue("secret")
-	v, err := s.Desk.FindLink(q.Context(), secret(link))
+	v, err := s.Desk().FindLink(q.Context(), secret(link))
 	if err != nil {
 		var no *life.Refusal
 		if errors.As(err, &no) {
@@ -78,7 +78,7 @@ func (s *Server) linkPassword(q *request) error {
 		return s.again(q, "link", d, q.wrong("sign-in", "link.refused"))
 	}
 	session := Session{Account: v.Account, Name: who.Name, Level: ByLink, Link: link, Start: newSecret()}
-	started, err := s.Desk.Start(q.Context(), session.actor(), secret(link), secret(session.Start))
+	started, err := s.Desk().Start(q.Context(), session.actor(), secret(link), secret(session.Start))
 	if p := q.problemOf(err); p != nil {
 		return s.again(q, "link", d, p)
 	}
@@ -102,7 +102,7 @@ func (s *Server) linkResend(q *request) error {
 		return s.show(q, "link", d)
 	}
 	// Whoever has the link may have it sent again; that the mail goes to its owner alone is all the proof it needs.
-	_, _, err = s.Desk.Resend(q.Context(), desk.Actor{By: life.ByPerson, Account: v.Account, Name: v.Name}, v.ID)
+	_, _, err = s.Desk().Resend(q.Context(), desk.Actor{By: life.ByPerson, Account: v.Account, Name: v.Name}, v.ID)
 	if p := q.problemOf(err); p != nil {
 		return s.again(q, "link", d, p)
 	}
@@ -159,7 +159,7 @@ func (s *Server) activatePage(q *request, p *problem) error {
 		}
 		return &failure{http.StatusConflict, "no-activation", "activate.none", "/my"}
 	}
-	v, err := s.Desk.FindLink(q.Context(), secret(q.session.Link))
+	v, err := s.Desk().FindLink(q.Context(), secret(q.session.Link))
 	if err != nil {
 		return err
 	}
@@ -169,7 +169,7 @@ func (s *Server) activatePage(q *request, p *problem) error {
 	case q.now.Unix() >= q.session.Until:
 		return s.overtaken(q, life.StartLapsed)
 	}
-	started, err := s.Desk.Start(q.Context(), q.session.actor(), secret(q.session.Link), secret(q.session.Start))
+	started, err := s.Desk().Start(q.Context(), q.session.actor(), secret(q.session.Link), secret(q.session.Start))
 	if err != nil {
 		return err
 	}
@@ -202,7 +202,7 @@ func (s *Server) activateAgain(q *request) error {
 		return goTo(q, "/activate")
 	}
 	fresh := newSecret()
-	started, err := s.Desk.Start(q.Context(), q.session.actor(), secret(q.session.Link), secret(fresh))
+	started, err := s.Desk().Start(q.Context(), q.session.actor(), secret(q.session.Link), secret(fresh))
 	if p := q.problemOf(err); p != nil {
 		return s.render(q, http.StatusConflict, "overtaken", nil, p)
 	}
@@ -226,7 +226,7 @@ func (s *Server) activateCode(q *request) error {
 	if code == "" {
 		return s.activatePage(q, q.wrong("form", "code.empty"))
 	}
-	_, _, err := s.Desk.Finish(q.Context(), q.session.actor(), secret(q.session.Link), secret(q.session.Start), secret(code), name)
+	_, _, err := s.Desk().Finish(q.Context(), q.session.actor(), secret(q.session.Link), secret(q.session.Start), secret(code), name)
 	if p := q.problemOf(err); p != nil {
 		return s.activatePage(q, p)
 	}
@@ -356,7 +356,7 @@ func (s *Server) choosePIN(q *request) (*problem, error) {
 	if pin != cleanPIN(q.PostFormValue("pin2")) {
 		return q.wrong("pin-differs", "pin.differs"), nil
 	}
-	_, err := s.Desk.ChoosePIN(q.Context(), q.session.actor(), secret(pin))
+	_, err := s.Desk().ChoosePIN(q.Context(), q.session.actor(), secret(pin))
 	if p := q.problemOf(err); p != nil {
 		return p, nil
 	}

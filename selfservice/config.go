@@ -9,10 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
-	"slices"
 	"strings"
-
-	"sekisho/life"
 )
 
 // Config is the pages' listener and what a site says on them. Zero values stand for the defaults.
@@ -39,9 +36,6 @@ type Config struct {
 	Logo string `yaml:"logo"`
 	// Pledge is what people agree to before they apply for something. Default: nothing to agree to.
 	Pledge Words `yaml:"pledge"`
-	// Requests are the kinds of request that people are offered: new, reactivate, add, hardware-token, pin-reset, stop-using.
-	// Default: reactivate, add, new, hardware-token, pin-reset, stop-using.
-	Requests []string `yaml:"requests"`
 	// SelfReset lets people whose app or setting is gone have a link mailed after their password; without it they apply for
 	// one. Default: on.
 	SelfReset *bool `yaml:"self_reset"`
@@ -88,19 +82,6 @@ func (c *Config) apps() []App {
 }
 
 func (c *Config) selfReset() bool { return c.SelfReset == nil || *c.SelfReset }
-
-var defaultKinds = []life.RequestKindName{life.AskReactivate, life.AskAdd, life.AskNew, life.AskHardware, life.AskPIN, life.AskStop}
-
-func (c *Config) kinds() []life.RequestKindName {
-	if len(c.Requests) == 0 {
-		return defaultKinds
-	}
-	all := make([]life.RequestKindName, len(c.Requests))
-	for i, k := range c.Requests {
-		all[i] = life.RequestKindName(k)
-	}
-	return all
-}
 
 // PledgeVersion names the text of the pledge, so that a consent tells to which text it was given; empty where there is none.
 // It goes into life.RequestRules.Pledge.
@@ -169,11 +150,6 @@ func (c *Config) Check() (faults []Fault) {
 			if link != "" && !strings.HasPrefix(link, "https://") {
 				add(fmt.Sprintf("apps[%d]", i), fmt.Sprintf("%q is no https:// address", link), "give the address of the app in its store")
 			}
-		}
-	}
-	for i, k := range c.Requests {
-		if !slices.Contains(life.RequestKinds, life.RequestKindName(k)) {
-			add(fmt.Sprintf("requests[%d]", i), fmt.Sprintf("%q is no kind of request", k), "choose among new, reactivate, add, hardware-token, pin-reset, stop-using")
 		}
 	}
 	if c.ClientURL != "" && !strings.HasPrefix(c.ClientURL, "https://") {

@@ -110,7 +110,7 @@ func running(h *life.Holder, now time.Time) bool {
 
 // own reads a person and their devices.
 func (s *Server) own(q *request) (*life.Holder, []device, error) {
-	h, tokens, _, err := s.Desk.Holder(q.Context(), q.session.Account)
+	h, tokens, _, err := s.Desk().Holder(q.Context(), q.session.Account)
 	if err != nil {
 		return nil, nil, err
 	}

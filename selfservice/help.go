@@ -106,7 +106,7 @@ func (s *Server) helpLost(q *request) error {
 	if err != nil {
 		return s.helpAgain(q, helpLost, q.wrong("form", "lost.choose"))
 	}
-	_, err = s.Desk.ReportLost(q.Context(), q.session.actor(), q.session.Account, id, q.PostFormValue("stolen") != "")
+	_, err = s.Desk().ReportLost(q.Context(), q.session.actor(), q.session.Account, id, q.PostFormValue("stolen") != "")
 	if p := q.problemOf(err); p != nil {
 		return s.helpAgain(q, helpLost, p)
 	}
@@ -153,18 +153,18 @@ func (s *Server) helpDeleted(q *request) error {
 }
 
 func (s *Server) mailLink(q *request, ticked []token.ID) error {
-	open, err := s.Desk.Activations(q.Context(), authn.RecordQuery{Account: q.session.Account, Newest: true, Limit: 100,
+	open, err := s.Desk().Activations(q.Context(), authn.RecordQuery{Account: q.session.Account, Newest: true, Limit: 100,
 		States: []uint8{desk.LinkState(life.Open), desk.LinkState(life.Started)}})
 	if err != nil {
 		return err
 	}
 	for _, v := range open {
 		if !v.Letter && v.Until.After(q.now) && slices.Equal(v.Replaces, ticked) {
-			_, _, err := s.Desk.Resend(q.Context(), q.session.actor(), v.ID)
+			_, _, err := s.Desk().Resend(q.Context(), q.session.actor(), v.ID)
 			return err
 		}
 	}
-	_, _, err = s.Desk.Issue(q.Context(), q.session.actor(), desk.LinkOrder{Account: q.session.Account, Again: true, Replaces: ticked})
+	_, _, err = s.Desk().Issue(q.Context(), q.session.actor(), desk.LinkOrder{Account: q.session.Account, Again: true, Replaces: ticked})
 	return err
 }
 
@@ -174,14 +174,14 @@ func (s *Server) helpAway(q *request) error {
 	if err != nil {
 		return err
 	}
-	next, v, err := s.Desk.Recover(q.Context(), q.session.actor(), secret(string(life.CleanRecovery(q.PostFormValue("recovery")))))
+	next, v, err := s.Desk().Recover(q.Context(), q.session.actor(), secret(string(life.CleanRecovery(q.PostFormValue("recovery")))))
 	if p := q.problemOf(err); p != nil {
 		return s.again(q, helpAway, d, p)
 	}
 	if err != nil {
 		return err
 	}
-	code, _, err := s.Desk.ShowTemporary(q.Context(), q.session.actor())
+	code, _, err := s.Desk().ShowTemporary(q.Context(), q.session.actor())
 	if err != nil {
 		return err
 	}
@@ -193,7 +193,7 @@ func (s *Server) temporaryForm(q *request) error { return s.show(q, "temporary",
 
 // temporaryShow draws the next temporary code (P6).
 func (s *Server) temporaryShow(q *request) error {
-	code, v, err := s.Desk.ShowTemporary(q.Context(), q.session.actor())
+	code, v, err := s.Desk().ShowTemporary(q.Context(), q.session.actor())
 	if p := q.problemOf(err); p != nil {
 		return s.again(q, "temporary", codeData{}, p)
 	}
@@ -217,7 +217,7 @@ func (s *Server) requestPage(q *request, p *problem) error {
 	if err != nil {
 		return err
 	}
-	d := requestData{Kinds: s.Config.kinds(), Pledge: s.Config.Pledge != Words{}}
+	d := requestData{Kinds: s.Rules().Request.Kinds, Pledge: s.Config.Pledge != Words{}}
 	for _, dev := range all {
 		if dev.Soft {
 			d.Devices = append(d.Devices, dev)
@@ -235,7 +235,7 @@ func (s *Server) requestMake(q *request) error {
 	q.typed = map[string]string{"kind": q.PostFormValue("kind"), "why": q.PostFormValue("why")}
 	why, known := requestWhys[q.PostFormValue("why")]
 	kind := life.RequestKindName(q.PostFormValue("kind"))
-	if !known || !slices.Contains(s.Config.kinds(), kind) {
+	if !known || !slices.Contains(s.Rules().Request.Kinds, kind) {
 		return s.requestPage(q, q.wrong("form", "request.choose"))
 	}
 	o := desk.RequestOrder{Account: q.session.Account, Kind: kind, Why: why}
@@ -249,7 +249,7 @@ func (s *Server) requestMake(q *request) error {
 		}
 		o.Tokens = append(o.Tokens, id)
 	}
-	v, err := s.Desk.Apply(q.Context(), q.session.actor(), o)
+	v, err := s.Desk().Apply(q.Context(), q.session.actor(), o)
 	if p := q.problemOf(err); p != nil {
 		return s.requestPage(q, p)
 	}
@@ -261,7 +261,7 @@ func (s *Server) requestMake(q *request) error {
 
 func (s *Server) requestWithdraw(q *request) error {
 	id, _ := strconv.ParseUint(q.PostFormValue("id"), 10, 63) // zero is nobody's, and the rules say so
-	if _, err := s.Desk.Withdraw(q.Context(), q.session.actor(), id); err != nil {
+	if _, err := s.Desk().Withdraw(q.Context(), q.session.actor(), id); err != nil {
 		return err
 	}
 	if q.session.Level < SignedIn {

@@ -118,35 +118,35 @@ func (s *Server) onDevice(q *request, done string, act func(d *device) error) er
 
 func (s *Server) deviceName(q *request) error {
 	return s.onDevice(q, "named", func(d *device) error {
-		_, err := s.Desk.Rename(q.Context(), q.session.actor(), q.session.Account, d.ID, cleanName(q.PostFormValue("name")))
+		_, err := s.Desk().Rename(q.Context(), q.session.actor(), q.session.Account, d.ID, cleanName(q.PostFormValue("name")))
 		return err
 	})
 }
 
 func (s *Server) deviceBlock(q *request) error {
 	return s.onDevice(q, "blocked", func(d *device) error {
-		_, err := s.Desk.Suspend(q.Context(), q.session.actor(), q.session.Account, d.ID)
+		_, err := s.Desk().Suspend(q.Context(), q.session.actor(), q.session.Account, d.ID)
 		return err
 	})
 }
 
 func (s *Server) deviceLost(q *request) error {
 	return s.onDevice(q, "lost", func(d *device) error {
-		_, err := s.Desk.ReportLost(q.Context(), q.session.actor(), q.session.Account, d.ID, q.PostFormValue("stolen") != "")
+		_, err := s.Desk().ReportLost(q.Context(), q.session.actor(), q.session.Account, d.ID, q.PostFormValue("stolen") != "")
 		return err
 	})
 }
 
 func (s *Server) deviceResume(q *request) error {
 	return s.onDevice(q, "resumed", func(d *device) error {
-		_, err := s.Desk.Resume(q.Context(), q.session.actor(), q.session.Account, d.ID, secret(cleanCode(q.PostFormValue("code"))))
+		_, err := s.Desk().Resume(q.Context(), q.session.actor(), q.session.Account, d.ID, secret(cleanCode(q.PostFormValue("code"))))
 		return err
 	})
 }
 
 func (s *Server) deviceLater(q *request) error {
 	return s.onDevice(q, "later", func(d *device) error {
-		_, err := s.Desk.Defer(q.Context(), q.session.actor(), q.session.Account, d.ID)
+		_, err := s.Desk().Defer(q.Context(), q.session.actor(), q.session.Account, d.ID)
 		return err
 	})
 }
@@ -186,7 +186,7 @@ func (s *Server) addStart(q *request) error {
 	by, _ := token.ParseID(q.PostFormValue("by")) // zero names no device, and the rules say so
 	name, code := cleanName(q.PostFormValue("device")), cleanCode(q.PostFormValue("code"))
 	q.typed = map[string]string{"device": name, "by": q.PostFormValue("by")}
-	v, err := s.Desk.Enrol(q.Context(), q.session.actor(), desk.EnrolOrder{Account: q.session.Account, Name: name, By: by, Code: secret(code)})
+	v, err := s.Desk().Enrol(q.Context(), q.session.actor(), desk.EnrolOrder{Account: q.session.Account, Name: name, By: by, Code: secret(code)})
 	if p := q.problemOf(err); p != nil {
 		return s.addPage(q, p)
 	}
@@ -207,13 +207,13 @@ func (s *Server) addCode(q *request) error {
 	if w == nil || q.now.Unix() >= w.Until {
 		return s.addPage(q, q.problemOf(&life.Refusal{Code: life.StartLapsed}))
 	}
-	_, err := s.Desk.Confirm(q.Context(), q.session.actor(), q.session.Account, w.Token, secret(cleanCode(q.PostFormValue("code"))))
+	_, err := s.Desk().Confirm(q.Context(), q.session.actor(), q.session.Account, w.Token, secret(cleanCode(q.PostFormValue("code"))))
 	if p := q.problemOf(err); p != nil {
 		return s.addPage(q, p)
 	}
 	name := cleanName(q.PostFormValue("device"))
 	if err == nil && name != w.Device {
-		_, err = s.Desk.Rename(q.Context(), q.session.actor(), q.session.Account, w.Token, name)
+		_, err = s.Desk().Rename(q.Context(), q.session.actor(), q.session.Account, w.Token, name)
 	}
 	if err == nil {
 		err = s.registered(q, name)
@@ -247,7 +247,7 @@ func (s *Server) registerPage(q *request, p *problem) error {
 func (s *Server) registerToken(q *request) error {
 	serial := cleanSerial(q.PostFormValue("serial"))
 	q.typed = map[string]string{"serial": serial}
-	_, _, err := s.Desk.Register(q.Context(), q.session.actor(), q.session.Account, serial, secret(cleanCode(q.PostFormValue("code"))))
+	_, _, err := s.Desk().Register(q.Context(), q.session.actor(), q.session.Account, serial, secret(cleanCode(q.PostFormValue("code"))))
 	if p := q.problemOf(err); p != nil {
 		return s.registerPage(q, p)
 	}
@@ -298,7 +298,7 @@ func (s *Server) recoveryDraw(q *request) error {
 	if q.session.Code == 0 {
 		return s.again(q, "recovery", codeData{}, q.wrong("code-needed", "recovery.needs"))
 	}
-	code, err := s.Desk.SetRecovery(q.Context(), q.session.actor())
+	code, err := s.Desk().SetRecovery(q.Context(), q.session.actor())
 	if p := q.problemOf(err); p != nil {
 		return s.again(q, "recovery", codeData{}, p)
 	}
@@ -344,5 +344,5 @@ func (s *Server) sessionEnd(q *request) error {
 
 // requests are a person's own, the latest first.
 func (s *Server) requests(q *request) ([]desk.RequestView, error) {
-	return s.Desk.Requests(q.Context(), authn.RecordQuery{Account: q.session.Account, Newest: true, Limit: 10})
+	return s.Desk().Requests(q.Context(), authn.RecordQuery{Account: q.session.Account, Newest: true, Limit: 10})
 }

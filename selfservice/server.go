@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"sekisho/authn"
+	"sekisho/life"
 )
 
 //go:embed static
@@ -72,7 +73,8 @@ type People interface {
 type Server struct {
 	Config   Config
 	Prover   Prover
-	Desk     Desk
+	Desk     func() Desk // of the configuration that holds now
+	Rules    func() life.Rules
 	People   People
 	Sessions SessionStore
 	Zone     *time.Location // of the times that people read

@@ -44,7 +44,7 @@ func (s *Server) signIn(q *request) error {
 		return refused()
 	}
 	if code == "" {
-		h, tokens, _, err := s.Desk.Holder(q.Context(), who.Account)
+		h, tokens, _, err := s.Desk().Holder(q.Context(), who.Account)
 		if err != nil {
 			return err
 		}

@@ -79,7 +79,7 @@ func (s *Server) tokenTest(q *request) error {
 	if p != nil {
 		return s.again(q, "token", nil, p)
 	}
-	verdict, err := s.Desk.Test(q.Context(), q.tokenActor(), serial, codes[0])
+	verdict, err := s.Desk().Test(q.Context(), q.tokenActor(), serial, codes[0])
 	if p := q.tokenProblem(err); p != nil {
 		return s.again(q, "token", nil, p)
 	}
@@ -100,7 +100,7 @@ func (s *Server) tokenResync(q *request) error {
 	if p != nil {
 		return s.again(q, "token", nil, p)
 	}
-	_, err := s.Desk.Resync(q.Context(), q.tokenActor(), serial, codes[0], codes[1])
+	_, err := s.Desk().Resync(q.Context(), q.tokenActor(), serial, codes[0], codes[1])
 	if p := q.tokenProblem(err); p != nil {
 		return s.again(q, "token", nil, p)
 	}

@@ -15,28 +15,22 @@ import (
 // desk is the life cycle on what is stored.
 func (s *service) desk(config *Config, directories authn.Directories) *desk.Desk {
 	d := &desk.Desk{
-		Store: deskStore{adminStore{s.db}}, Directories: directories, Keys: s.db.Keys(), Rules: config.lifeRules, Limits: config.limits(),
-		Home: config.SelfService.URL, Issuer: config.Enroll.Issuer,
+		Store: deskStore{adminStore{s.db}}, Directories: directories, Keys: s.db.Keys(), Limits: config.limits(),
+		Rules: func() life.Rules {
+			r := config.lifeRules()
+			r.Request.Pledge = config.SelfService.PledgeVersion()
+			return r
+		},
+		Issuer: config.Enroll.Issuer,
 		Forget: func(accounts ...authn.AccountID) { s.radius.Forget(accounts...) },
 		Now:    time.Now, Log: s.log,
 	}
 	if config.SelfService.On() {
-		home := strings.TrimSuffix(config.SelfService.URL, "/")
-		d.Links = func(secret string) string { return home + "/a/" + secret }
+		d.Home = strings.TrimSuffix(config.SelfService.URL, "/")
+		d.Links = func(secret string) string { return d.Home + "/a/" + secret }
 	}
 	return d
 }
-
-// lifeRules are the numbers of the life cycle.
-func (c *Config) lifeRules() life.Rules {
-	r := life.Defaults()
-	r.Zone, r.Login = c.zone(), c.window()
-	r.Request.Pledge = c.SelfService.PledgeVersion()
-	return r
-}
-
-// zone is that of the times which people read: the one of the time at which tokens stop.
-func (c *Config) zone() *time.Location { return c.dateOnly().Zone }
 
 // deskStore gives the desk the store in its own words.
 type deskStore struct{ adminStore }
@@ -70,4 +64,33 @@ func (s deskStore) Expiring(ctx context.Context, before time.Time, after token.I
 		}
 	}
 	return all, nil
+}
+
+// tickEvery is how often the desk looks at what time alone asks for.
+const tickEvery = 10 * time.Second
+
+// tickDesk lets time do its part until ctx ends. It stands still while the clock is in doubt: nothing lapses and no mail goes
+// out because of a jump (S21).
+func (s *service) tickDesk(ctx context.Context) {
+	tick := time.NewTicker(tickEvery)
+	defer tick.Stop()
+	failed := ""
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if s.clock.Doubt() {
+			continue
+		}
+		words := ""
+		if err := s.parts.Load().desk.Tick(ctx); err != nil && ctx.Err() == nil {
+			words = err.Error()
+		}
+		if words != "" && words != failed {
+			s.log.Error("what time asks for could not be done; it is tried again", "error", words)
+		}
+		failed = words
+	}
 }

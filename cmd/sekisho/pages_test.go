@@ -97,7 +97,7 @@ func (s *pagesSite) account(t testing.TB, name string) authn.AccountID {
 	return id
 }
 
-func (s *pagesSite) lifeCycle() *desk.Desk { return s.desk(s.config, s.parts.Load().directories) }
+func (s *pagesSite) lifeCycle() *desk.Desk { return s.parts.Load().desk }
 
 var bySomebody = desk.Actor{By: life.ByMaster, Name: "test", Reason: "test"}
 

@@ -16,6 +16,7 @@ import (
 
 	"sekisho/authn"
 	"sekisho/internal/conf"
+	"sekisho/life"
 	"sekisho/selfservice"
 	"sekisho/storage"
 )
@@ -213,8 +214,8 @@ func (s *service) selfService() (*http.Server, error) {
 	if !c.On() {
 		return nil, nil
 	}
-	pages := &selfservice.Server{Config: c, Prover: prover{s}, Desk: s.desk(s.config, s.parts.Load().directories), People: people{s}, Sessions: s.db,
-		Zone: s.config.zone(), Now: time.Now, Log: s.log}
+	pages := &selfservice.Server{Config: c, Prover: prover{s}, Desk: func() selfservice.Desk { return s.parts.Load().desk }, Rules: func() life.Rules { return s.parts.Load().desk.Rules() }, People: people{s}, Sessions: s.db,
+		Zone: s.config.dateOnly().Zone, Now: time.Now, Log: s.log}
 	handler, err := pages.Handler()
 	if err != nil {
 		return nil, err
