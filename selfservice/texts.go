@@ -62,7 +62,7 @@ var texts = map[string]text{
 	"signin.apps":    {"認証アプリを用意する", "Get an authenticator app"},
 
 	"link.title":   {"端末の登録(アクティベート)", "Register your device"},
-	"link.intro":   {"VPNのパスワードを入力すると、登録用のQRコードを表示します。あと%d台登録できます。期限: %s", "Type your password to see the QR code. This link is good for %d more device(s), until %s."},
+	"link.intro":   {"パスワードを入力すると、登録用のQRコードを表示します。あと%d台登録できます。期限: %s", "Type your password to see the QR code. This link is good for %d more device(s), until %s."},
 	"link.button":  {"次へ", "Continue"},
 	"link.apps":    {"認証アプリをまだお持ちでない方", "If you have no authenticator app yet"},
 	"link.empty":   {"パスワードを入力してください。", "Type your password."},
