@@ -59,6 +59,8 @@ type Store interface {
 	AccountOf(directory, external string) authn.AccountID
 	// Account gives a copy; authn.ErrNotFound when there is none.
 	Account(id authn.AccountID) (*authn.Account, error)
+	// Accounts lists in the order of IDs.
+	Accounts(ctx context.Context, q AccountQuery) ([]*authn.Account, error)
 	// FindToken gives the living token with a serial, else the one with a credential ID; zero when there is none.
 	FindToken(ctx context.Context, name string) (token.ID, error)
 	// FindSerial gives the living token with a serial; zero when there is none.
@@ -98,11 +100,21 @@ type TokenHolder struct {
 
 // TokenQuery narrows a listing of tokens; zero fields narrow nothing.
 type TokenQuery struct {
-	State token.State // at Now: Expired counts
-	Form  token.Form
-	Now   time.Time
-	After token.ID // last ID of the page before
-	Limit int      // 1 to 1000
+	State  token.State // at Now: Expired counts
+	Form   token.Form
+	Serial string // beginning of the serial
+	Free   bool   // held by nobody, and never was
+	Now    time.Time
+	After  token.ID // last ID of the page before
+	Limit  int      // 1 to 1000
+}
+
+// AccountQuery narrows a listing of accounts; zero fields narrow nothing.
+type AccountQuery struct {
+	Directory string
+	Name      string          // beginning of the name
+	After     authn.AccountID // last ID of the page before
+	Limit     int             // 1 to 1000
 }
 
 // LoginQuery narrows a listing of events; zero fields narrow nothing.
@@ -224,6 +236,7 @@ func (s *Server) Handler() http.Handler {
 	config.OpenAPIPath = "/api/openapi"
 	config.DocsPath, config.SchemasPath = "", ""
 	config.CreateHooks = nil
+	config.Formats = formats()
 	api := humago.New(mux, config)
 	s.tokenRoutes(api)
 	s.userRoutes(api)
@@ -232,6 +245,7 @@ func (s *Server) Handler() http.Handler {
 	s.explainRoutes(api)
 	s.auditRoutes(api, mux)
 	mux.HandleFunc("GET /api/v1/logins", s.logins)
+	describeLogins(api)
 	mux.HandleFunc("POST /api/v1/backup", s.backup)
 	return s.guard(mux)
 }

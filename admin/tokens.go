@@ -13,13 +13,6 @@ import (
 	"sekisho/token"
 )
 
-type tokenPage struct {
-	Body struct {
-		Tokens []Token `json:"tokens"`
-		Next   string  `json:"next,omitempty" doc:"give it as after for the next page; absent on the last one"`
-	}
-}
-
 // Enrolled is a new software token, its secret included: this answer alone shows it.
 type Enrolled struct {
 	Token  Token  `json:"token"`
@@ -51,39 +44,6 @@ func (s *Server) tokenRoutes(api huma.API) {
 	huma.Post(api, "/api/v1/tokens/{token}/confirm", s.confirm)
 	huma.Post(api, "/api/v1/tokens/{token}/revoke", s.revoke)
 	huma.Post(api, "/api/v1/users/{user}/tokens", s.enroll)
-}
-
-var states = map[string]token.State{"in stock": token.InStock, "in use": token.InUse, "expired": token.Expired, "destroyed": token.Destroyed}
-
-var forms = map[string]token.Form{"software": token.Software, "hardware": token.Hardware}
-
-func (s *Server) listTokens(ctx context.Context, in *struct {
-	After string `query:"after" doc:"ID of the last token of the page before"`
-	Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
-	State string `query:"state" enum:"in stock,in use,expired,destroyed"`
-	Form  string `query:"form" enum:"software,hardware"`
-}) (*tokenPage, error) {
-	q := TokenQuery{State: states[in.State], Form: forms[in.Form], Now: s.Now(), Limit: in.Limit}
-	if in.After != "" {
-		var err error
-		q.After, err = token.ParseID(in.After)
-		if err != nil {
-			return nil, newProblem(http.StatusUnprocessableEntity, "bad-input", capital(err.Error()))
-		}
-	}
-	all, err := s.Store.Tokens(ctx, q)
-	if err != nil {
-		return nil, s.problem(err)
-	}
-	page := &tokenPage{}
-	page.Body.Tokens = make([]Token, len(all))
-	for i, info := range all {
-		page.Body.Tokens[i] = viewInfo(info, q.Now)
-	}
-	if len(all) == in.Limit {
-		page.Body.Next = all[len(all)-1].Token.ID.String()
-	}
-	return page, nil
 }
 
 func (s *Server) showToken(ctx context.Context, in *struct {

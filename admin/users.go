@@ -8,9 +8,12 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"sekisho/authn"
+	"sekisho/life"
+	"sekisho/token"
 )
 
 func (s *Server) userRoutes(api huma.API) {
+	huma.Get(api, "/api/v1/users", s.listUsers)
 	huma.Get(api, "/api/v1/users/{user}", s.showUser)
 	huma.Put(api, "/api/v1/users/{user}/pin", s.setPIN)
 	huma.Post(api, "/api/v1/users/{user}/unlock", s.unlock)
@@ -97,6 +100,28 @@ func (s *Server) unlock(ctx context.Context, in *struct {
 	act := s.act(ctx)
 	return done(s.apply(ctx, authn.Keys{Accounts: []authn.AccountID{o.Account}},
 		simple(func(h *authn.Held) (authn.Change, *authn.Refusal) { return act.Unlock(h, o) })))
+}
+
+// holding is a user as the rules of the life cycle see them, and the tokens that they hold or held.
+func (s *Server) holding(a *authn.Account) (life.Holder, []token.Token, error) {
+	h := life.Holder{Account: life.AccountID(a.ID), Name: a.Name}
+	var tokens []token.Token
+	for _, as := range a.Assignments {
+		info, err := s.Store.Token(as.Token)
+		if errors.Is(err, authn.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return h, nil, s.problem(err)
+		}
+		h.Holds, tokens = append(h.Holds, life.Hold{Assignment: as}), append(tokens, info.Token)
+	}
+	return h, tokens, nil
+}
+
+// isNobody reports that a directory answered, and knows no one person of the name.
+func isNobody(err error) bool {
+	return errors.Is(err, authn.ErrUnknownUser) || errors.Is(err, authn.ErrAmbiguousUser)
 }
 
 // capital makes a sentence of an error's text.

@@ -30,7 +30,7 @@ var allowed = map[string][]string{
 	"radius":              {"authn", "token", "radius/dictionary"},
 	"operator":            {},
 	"storage":             {"authn", "token", "operator"},
-	"admin":               {"authn", "token", "operator"},
+	"admin":               {"authn", "token", "life", "operator"},
 	"selfservice":         {"authn", "token", "operator"},
 	"mail":                {"authn", "token"},
 	"backup":              {},
@@ -40,7 +40,7 @@ var allowed = map[string][]string{
 	"radius/dictionary":     {},
 	"radius/dictionary/gen": {"radius/dictionary"},
 
-	"cmd/sekisho": {"token", "authn", "internal/conf", "internal/freeradius", "internal/monitoring", "internal/sdnotify", "directory", "radius", "radius/dictionary", "operator", "storage", "admin", "selfservice", "mail", "audit", "backup"},
+	"cmd/sekisho": {"token", "life", "authn", "internal/conf", "internal/freeradius", "internal/monitoring", "internal/sdnotify", "directory", "radius", "radius/dictionary", "operator", "storage", "admin", "selfservice", "mail", "audit", "backup"},
 }
 
 // foreign says which modules of others must stay out of the middle: no network, database or wire format decides logins.
