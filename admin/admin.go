@@ -51,6 +51,7 @@ import (
 
 // Store is what the API may do with the data.
 type Store interface {
+	authn.Records
 	Update(keys authn.Keys, f func(*authn.Held) (authn.Change, error), done func(error)) error
 	// Import brings a batch in, whole or not at all, however large it is, and tells progress how many rows of how many are
 	// written. authn.ErrExists: something of it is here meanwhile.
@@ -212,9 +213,15 @@ type Server struct {
 	Former   *Server         // whose place this one takes: acts of both take turns
 	Stopping <-chan struct{} // closed when the service stops: whoever follows logins is let go
 
-	acts *sync.Mutex // one act at a time: what it looked up stays true until it is decided
+	shared *shared
+}
 
-	importing *sync.Mutex // one import at a time
+// shared is what a Server has in common with the one whose place it takes.
+type shared struct {
+	acts      sync.Mutex // one act at a time: what it looked up stays true until it is decided
+	importing sync.Mutex // one import at a time
+	paces     paces
+	replies   replies
 }
 
 // Health is the service's word on itself.
@@ -227,9 +234,9 @@ type Health struct {
 // Handler is the API with identity, refusal and panic handling around it. Requests have to come through a connection
 // that [Server.Serve] accepted.
 func (s *Server) Handler() http.Handler {
-	s.acts, s.importing = new(sync.Mutex), new(sync.Mutex)
+	s.shared = new(shared)
 	if s.Former != nil {
-		s.acts, s.importing, s.Former = s.Former.acts, s.Former.importing, nil
+		s.shared, s.Former = s.Former.shared, nil
 	}
 	mux := http.NewServeMux()
 	config := huma.DefaultConfig("Sekisho", "1")
@@ -247,7 +254,7 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("GET /api/v1/logins", s.logins)
 	describeLogins(api)
 	mux.HandleFunc("POST /api/v1/backup", s.backup)
-	return s.guard(mux)
+	return s.guard(s.paced(s.once(mux)))
 }
 
 // guard asks who calls, refuses everybody else, and turns a panic into one failed request.

@@ -38,8 +38,8 @@ func (s *Server) showClient(_ context.Context, in *struct {
 func (s *Server) releaseMA(ctx context.Context, in *struct {
 	Client string `path:"client" maxLength:"253"`
 }) (*doneReply, error) {
-	s.acts.Lock()
-	defer s.acts.Unlock()
+	s.shared.acts.Lock()
+	defer s.shared.acts.Unlock()
 	act := s.act(ctx)
 	event := act.Note("client.release-ma", in.Client).Event
 	known, err := s.Clients.ReleaseMA(ctx, in.Client, event)
@@ -56,8 +56,8 @@ func (s *Server) releaseMA(ctx context.Context, in *struct {
 }
 
 func (s *Server) acceptClock(ctx context.Context, _ *struct{}) (*doneReply, error) {
-	s.acts.Lock()
-	defer s.acts.Unlock()
+	s.shared.acts.Lock()
+	defer s.shared.acts.Unlock()
 	if !s.Clock.Doubt() {
 		return nil, newProblem(http.StatusConflict, "clock-not-in-doubt", wordClockFine)
 	}

@@ -65,8 +65,8 @@ func (s *Server) assign(ctx context.Context, in *struct {
 	}
 }) (*doneReply, error) {
 	who := s.ask(ctx, in.Body.User)
-	s.acts.Lock()
-	defer s.acts.Unlock()
+	s.shared.acts.Lock()
+	defer s.shared.acts.Unlock()
 	info, err := s.token(ctx, in.Token)
 	if err != nil {
 		return nil, err
@@ -124,8 +124,8 @@ func (s *Server) confirm(ctx context.Context, in *struct {
 	}
 }) (*doneReply, error) {
 	who := s.askIf(ctx, in.Body.User)
-	s.acts.Lock()
-	defer s.acts.Unlock()
+	s.shared.acts.Lock()
+	defer s.shared.acts.Unlock()
 	info, err := s.token(ctx, in.Token)
 	if err != nil {
 		return nil, err
@@ -160,8 +160,8 @@ func (s *Server) revoke(ctx context.Context, in *struct {
 	}
 }) (*doneReply, error) {
 	who := s.askIf(ctx, in.Body.User)
-	s.acts.Lock()
-	defer s.acts.Unlock()
+	s.shared.acts.Lock()
+	defer s.shared.acts.Unlock()
 	info, err := s.token(ctx, in.Token)
 	if err != nil {
 		return nil, err
@@ -194,8 +194,8 @@ func (s *Server) enroll(ctx context.Context, in *struct {
 	}
 }) (*struct{ Body Enrolled }, error) {
 	who := s.ask(ctx, in.User)
-	s.acts.Lock()
-	defer s.acts.Unlock()
+	s.shared.acts.Lock()
+	defer s.shared.acts.Unlock()
 	o, err := s.newOwner(who)
 	if err != nil {
 		return nil, err
