@@ -254,6 +254,7 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("GET /api/v1/logins", s.logins)
 	describeLogins(api)
 	mux.HandleFunc("POST /api/v1/backup", s.backup)
+	describe(api)
 	return s.guard(s.paced(s.once(mux)))
 }
 

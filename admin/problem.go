@@ -20,6 +20,12 @@ type Problem struct {
 	Code   string  `json:"code"`
 	Errors []Place `json:"errors,omitempty" doc:"what is wrong where, all at once"`
 
+	SentenceJA string `json:"sentence_ja,omitempty" doc:"the detail in Japanese, where the rules of the life cycle refused"`
+	From       string `json:"from,omitempty" doc:"from when the same will be allowed; RFC 3339"`
+
+	ETag    string `json:"etag,omitempty" doc:"of what was changed meanwhile"`
+	Current any    `json:"current,omitempty" doc:"that, as it is now"`
+
 	Report *ImportReport `json:"report,omitempty" doc:"of an import that was refused: what the file holds"`
 }
 
