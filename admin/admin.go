@@ -46,6 +46,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"sekisho/authn"
+	"sekisho/desk"
 	"sekisho/token"
 )
 
@@ -196,6 +197,7 @@ type Server struct {
 	Store       Store
 	Directories authn.Directories
 	Keys        Keys
+	Desk        *desk.Desk // does the acts of the life cycle
 	Clients     Clients
 	Policies    []*authn.Policy // as logins have them
 	Clock       Clock

@@ -21,3 +21,9 @@ func (s *Server) target(ctx context.Context, owners ...authn.Owner) operator.Tar
 func hidden(p, unknown *Problem) *Problem { return p }
 
 func (s *Server) personOf(context.Context, authn.Owner) operator.Person { return operator.Person{} }
+
+// ownAccount is the caller's own account; zero where they have none.
+func (s *Server) ownAccount(context.Context) authn.AccountID { return 0 }
+
+// secondOf names who agreed to the caller's act; empty: nobody did.
+func secondOf(context.Context) string { return "" }

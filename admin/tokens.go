@@ -22,8 +22,13 @@ type Enrolled struct {
 
 // Done tells what an act left behind.
 type Done struct {
-	Seq    uint64 `json:"seq" doc:"of the event in the audit chain"`
+	Seq    uint64 `json:"seq" doc:"of the event in the audit chain; 0: none was written"`
 	Detail string `json:"detail"`
+
+	DryRun       bool     `json:"dry_run,omitempty" doc:"nothing was changed"`
+	Effects      []Effect `json:"effects,omitempty" doc:"of a dry run: what would change"`
+	RegisterFrom string   `json:"register_from,omitempty" doc:"of a dry run: from when what is revoked may be registered again; RFC 3339"`
+	OnlyRegister bool     `json:"only_register,omitempty" doc:"the caller has no working token left; the session goes on for registering one"`
 }
 
 type doneReply struct{ Body Done }
@@ -32,7 +37,7 @@ func done(e *authn.Event, err error) (*doneReply, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &doneReply{Done{e.Seq, e.Detail}}, nil
+	return &doneReply{Done{Seq: e.Seq, Detail: e.Detail}}, nil
 }
 
 func (s *Server) tokenRoutes(api huma.API) {
@@ -44,16 +49,15 @@ func (s *Server) tokenRoutes(api huma.API) {
 	huma.Post(api, "/api/v1/tokens/{token}/confirm", s.confirm)
 	huma.Post(api, "/api/v1/tokens/{token}/revoke", s.revoke)
 	huma.Post(api, "/api/v1/users/{user}/tokens", s.enroll)
+	s.tokenActRoutes(api)
 }
 
-func (s *Server) showToken(ctx context.Context, in *struct {
-	Token string `path:"token" maxLength:"128" doc:"serial, credential ID or ID"`
-}) (*struct{ Body Token }, error) {
+func (s *Server) showToken(ctx context.Context, in *struct{ TokenPath }) (*versioned[Token], error) {
 	info, err := s.token(ctx, in.Token)
 	if err != nil {
 		return nil, err
 	}
-	return &struct{ Body Token }{viewInfo(info, s.Now())}, nil
+	return withVersion(viewInfo(info, s.Now())), nil
 }
 
 func (s *Server) assign(ctx context.Context, in *struct {

@@ -25,6 +25,10 @@ const (
 	wordOutcomeUnknown = "The service ended while a call with this Idempotency-Key was under way; look at what is there, then use another key."
 	wordAlreadyDone    = "A call with this Idempotency-Key was done before; its answer is not kept, because it was long or held a secret."
 	wordStale          = "This was changed meanwhile; look at it as it is now, then try again."
+	wordBadInstant     = "An instant cannot be read."
+	wordUnknownTokens  = "Some of these are no tokens; nothing was changed."
+	wordNoAccount      = "Nothing was ever given to %s, so there is nothing to do this to."
+	wordNothingToUndo  = "Nothing of theirs was revoked within the time in which it can be undone."
 	wordClockFine      = "The clock is not in doubt; there is nothing to accept."
 	wordClockDoubt     = "The clock is in doubt, so codes that depend on the time are not compared; compare it with another one, then: sekisho clock accept."
 )
