@@ -91,14 +91,3 @@ type Done struct {
 func (d *Desk) Due() time.Time {
 	return life.Act{Now: d.Now(), Rules: d.Rules()}.Due()
 }
-
-// Open gives the account of a directory's user, and makes it where there is none.
-func (d *Desk) Open(ctx context.Context, u *authn.User) (authn.AccountID, error) {
-	return 0, errLater
-}
-
-// Holder gives a user as the rules see them, with every token they hold or held, and what is remembered about these.
-// authn.ErrNotFound: there is no such account.
-func (d *Desk) Holder(ctx context.Context, account authn.AccountID) (life.Holder, []token.Token, []life.Record, error) {
-	return life.Holder{}, nil, nil, errLater
-}

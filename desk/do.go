@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"sekisho/authn"
 	"sekisho/life"
@@ -14,15 +15,17 @@ import (
 // order is one act before it is done.
 type order struct {
 	Actor
-	what     string            // its name in the audit where an attempt is refused and still costs something
-	accounts []authn.AccountID // whom it is about
-	tokens   []token.ID        // beside those that they hold
-	everyone []token.ID        // whoever holds one of these is held too
-	records  []authn.RecordKey // beside those of accounts and tokens
-	codes    bool              // codes are compared: the seeds of what accounts hold, and of tokens, are opened
-	voided   []token.ID        // destroyed tokens whose seeds are opened too
-	unlocks  bool              // the accounts' misses in a row and waits end
-	seen     map[authn.RecordKey]uint64
+	what     string                     // its name in the audit where an attempt is refused and still costs something
+	accounts []authn.AccountID          // whom it is about
+	tokens   []token.ID                 // beside those that they hold
+	everyone []token.ID                 // whoever holds one of these is held too
+	records  []authn.RecordKey          // beside those of accounts and tokens
+	codes    bool                       // codes are compared: the seeds of what accounts hold, and of tokens, are opened
+	voided   []token.ID                 // destroyed tokens whose seeds are opened too
+	groups   bool                       // the directory's groups of the first account count
+	unlocks  bool                       // the accounts' misses in a row and waits end
+	seen     map[authn.RecordKey]uint64 // versions that have to stand, beside those that are seen on the way
+	once     bool                       // errMoved is for the caller, who looked something up
 	rule     func(*table) (life.Change, *life.Refusal, error)
 }
 
@@ -35,16 +38,18 @@ const tries = 16
 // do does one act: looks up what it is about, lets the store hold it, runs the rule and saves what it orders, all in one
 // change. Where the lookup was overtaken it begins anew.
 func (d *Desk) do(ctx context.Context, o order) (Done, error) {
-	people := d.people(ctx, o.accounts)
+	var groups []string
+	if o.groups {
+		groups = d.groups(ctx, o.accounts[0])
+	}
 	for range tries {
 		g, err := d.gather(&o)
 		if err != nil {
 			return Done{}, err
 		}
-		g.people = people
-		d.meet(ctx, g)
+		g.groups = groups
 		done, err := d.once(ctx, &o, g)
-		if !errors.Is(err, errMoved) {
+		if o.once || !errors.Is(err, errMoved) {
 			return done, err
 		}
 	}
@@ -54,17 +59,17 @@ func (d *Desk) do(ctx context.Context, o order) (Done, error) {
 // gathered is what an act needs of the world before the locks are taken.
 type gathered struct {
 	keys      authn.Keys
-	subjects  map[authn.AccountID]bool // those the act is about, in no order
 	seen      map[authn.RecordKey]uint64
 	elsewhere map[token.ID]int
 	roles     map[authn.AccountID]life.Who
-	people    map[authn.AccountID]*authn.User
+	subjects  []authn.AccountID // whom the act is about, whoever holds a token with everyone included
+	groups    []string          // of the first account
 }
 
 // gather finds accounts, tokens and records of an act. Who holds a token is read after the version of its record, which every
 // act that changes a hold raises: while the version stands, so does what was read.
 func (d *Desk) gather(o *order) (*gathered, error) {
-	g := &gathered{subjects: map[authn.AccountID]bool{}, seen: map[authn.RecordKey]uint64{}, elsewhere: map[token.ID]int{}}
+	g := &gathered{seen: map[authn.RecordKey]uint64{}, elsewhere: map[token.ID]int{}}
 	for key, version := range o.seen {
 		g.seen[key] = version
 	}
@@ -83,9 +88,7 @@ func (d *Desk) gather(o *order) (*gathered, error) {
 		}
 		accounts = append(accounts, holders...)
 	}
-	for _, id := range accounts {
-		g.subjects[id] = true
-	}
+	g.subjects = slices.Clone(accounts)
 	if slices.ContainsFunc(accounts, func(id authn.AccountID) bool { return g.roles[id] == life.ByMaster }) {
 		for id, role := range g.roles { // the last working token of a master is looked for among all of them (O10)
 			if role == life.ByMaster {
@@ -258,4 +261,32 @@ func (d *Desk) after(g *gathered, s saving) {
 		}
 		d.Log.Info("act", args...)
 	}
+}
+
+// askFor bounds what asking a directory for one act may take.
+const askFor = 5 * time.Second
+
+// groups asks the directory for the groups of an account's owner, by the name that the account has; who has another ID there
+// is somebody else. Where it does not answer there are none: they only ever allow more.
+func (d *Desk) groups(ctx context.Context, id authn.AccountID) []string {
+	a, err := d.Store.Account(id)
+	if err != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, askFor)
+	defer cancel()
+	for i := range d.Directories {
+		b := &d.Directories[i]
+		if b.Name != a.Directory {
+			continue
+		}
+		u, err := b.Directory.Lookup(ctx, []byte(a.Name))
+		switch {
+		case err != nil && !errors.Is(err, authn.ErrUnknownUser):
+			d.Log.Warn("the directory does not tell somebody's groups, so only what waits for them by name can be registered", "account", id.String(), "error", err)
+		case err == nil && u.ID == a.External:
+			return u.Groups
+		}
+	}
+	return nil
 }

@@ -33,6 +33,9 @@ func (t *table) save(c life.Change, no *life.Refusal) (saving, error) {
 		ch.Tokens = append(ch.Tokens, &c.Tokens[i])
 		ch.Reset |= authn.ResetStep // the images were made under the locks, from the newest step and drift there are
 	}
+	if t.order.unlocks && no == nil {
+		t.unlock(ch)
+	}
 	if err := t.saveTokenRecords(ch, c); err != nil {
 		return s, err
 	}
@@ -57,16 +60,10 @@ func (t *table) saveHolder(ch *authn.Change, h *life.Holder) error {
 		assignments[i] = h.Holds[i].Assignment
 	}
 	pin := authn.PINHash(h.PIN.Current)
-	if !slices.Equal(assignments, old.Assignments) || pin != old.PIN || t.order.unlocks {
-		next := *old
-		next.Generation++ // whatever was open before the act is dead (S13)
+	if !slices.Equal(assignments, old.Assignments) || pin != old.PIN {
+		next := renewed(old)
 		next.Assignments, next.PIN = assignments, pin
-		next.Guard.Charges, next.Guard.Known = slices.Clone(old.Guard.Charges), slices.Clone(old.Guard.Known)
-		if t.order.unlocks {
-			next.Guard.Row, next.Guard.Wait = [2]uint8{}, [2]int64{}
-			ch.Reset |= authn.ResetGuard
-		}
-		ch.Accounts = append(ch.Accounts, &next)
+		ch.Accounts = append(ch.Accounts, next)
 	}
 	r, err := sealHolder(h)
 	if err != nil {
@@ -76,6 +73,22 @@ func (t *table) saveHolder(ch *authn.Change, h *life.Holder) error {
 		ch.Records = append(ch.Records, r)
 	}
 	return nil
+}
+
+// renewed copies an account so that it can be changed: whatever was open before the act is dead (S13).
+func renewed(old *authn.Account) *authn.Account {
+	next := *old
+	next.Generation++
+	next.Guard.Charges, next.Guard.Known = slices.Clone(old.Guard.Charges), slices.Clone(old.Guard.Known)
+	return &next
+}
+
+// unlock ends misses in a row and the waits that they began; stops and pots stay (S1).
+func (t *table) unlock(ch *authn.Change) {
+	next := renewed(t.account(t.order.accounts[0]))
+	next.Guard.Row, next.Guard.Wait = [2]uint8{}, [2]int64{}
+	ch.Accounts = append(ch.Accounts, next)
+	ch.Reset |= authn.ResetGuard
 }
 
 // saveTokenRecords saves what is remembered of tokens, and raises the version of each one's record whose holders changed:
@@ -144,7 +157,7 @@ func (t *table) saveEvents(ch *authn.Change, c life.Change, no *life.Refusal) {
 			all = append(all, e)
 		}
 	}
-	if len(all) == 0 && len(ch.Accounts)+len(ch.Tokens) > 0 { // a change without a transition of its own, such as a new name
+	if no == nil && len(all) == 0 && len(c.Holders)+len(c.Tokens)+len(c.Records) > 0 { // no transition, such as a new name
 		e := &authn.Event{At: t.act.Now, Kind: authn.ActEvent, Step: token.NoStep, Act: t.order.what, Actor: t.who(), Detail: t.detail("")}
 		if len(t.order.accounts) > 0 && t.account(t.order.accounts[0]) != nil {
 			e.Account = t.order.accounts[0]

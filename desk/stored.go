@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"sekisho/authn"
@@ -84,11 +85,22 @@ func sealToken(r life.Record, rules life.Rules) (*authn.Record, error) {
 	return row, err
 }
 
-// newRecord draws an ID that goes up with time, so that listings by ID are listings by age: milliseconds and 20 random bits.
+// lastRecord is the number that newRecord gave last.
+var lastRecord atomic.Uint64
+
+// newRecord makes the ID of a record, higher than any before, so that listings by ID are listings by age: milliseconds, and
+// 20 random bits that keep it from meeting one of an earlier process.
 func newRecord(now time.Time) uint64 {
 	var b [4]byte
 	_, _ = rand.Read(b[:]) // never fails: the program ends where the system has no randomness
-	return uint64(now.UnixMilli())<<20 | uint64(binary.BigEndian.Uint32(b[:])>>12)
+	fresh := uint64(now.UnixMilli())<<20 | uint64(binary.BigEndian.Uint32(b[:])>>12)
+	for {
+		last := lastRecord.Load()
+		id := max(fresh, last+1)
+		if lastRecord.CompareAndSwap(last, id) {
+			return id
+		}
+	}
 }
 
 // madeAt is the moment in an ID of newRecord, to the millisecond.
@@ -97,7 +109,8 @@ func madeAt(id uint64) time.Time { return time.UnixMilli(int64(id >> 20)) }
 // link is an activation as it is stored.
 type link struct {
 	life.Activation
-	Again bool `json:",omitempty"` // it follows a request or a reset
+	Again bool   `json:",omitempty"` // it follows a request or a reset
+	Mail  uint64 `json:",omitempty"` // the message that brings it
 }
 
 // The states of activation records, by the stage that was saved. Lapsed is never saved: it follows from Due.

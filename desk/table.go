@@ -23,6 +23,7 @@ type table struct {
 	records []*authn.Record                   // further ones to be saved
 	touch   []authn.RecordKey                 // of holders, saved even where they stay as they are
 	mail    mailFacts
+	made    ActivationView // of a link that was made or sent again
 }
 
 // lay makes a life.State of what is held. errMoved: it is not what was gathered.
@@ -63,8 +64,8 @@ func (d *Desk) lay(o *order, g *gathered, h *authn.Held) (*table, error) {
 			return nil, err
 		}
 		holder.Role = g.roles[a.ID]
-		if u := g.people[a.ID]; u != nil {
-			holder.Groups = u.Groups
+		if o.groups && a.ID == o.accounts[0] {
+			holder.Groups = g.groups
 		}
 		t.state.Holders = append(t.state.Holders, holder)
 	}
@@ -103,11 +104,38 @@ func (t *table) concerns(id token.ID) bool {
 	}
 	for i := range t.state.Holders {
 		h := &t.state.Holders[i]
-		if hold := h.Hold(id); hold != nil && hold.Standing != token.Revoked && slices.Contains(t.order.accounts, authn.AccountID(h.Account)) {
+		if hold := h.Hold(id); hold != nil && hold.Standing != token.Revoked && slices.Contains(t.g.subjects, authn.AccountID(h.Account)) {
 			return true
 		}
 	}
 	return false
+}
+
+// chain takes a rule's change into the state, so that the next rule of the same act sees it, and adds it to all.
+func (t *table) chain(all *life.Change, c life.Change) {
+	for _, h := range c.Holders {
+		put(&t.state.Holders, h, func(o life.Holder) bool { return o.Account == h.Account })
+		put(&all.Holders, h, func(o life.Holder) bool { return o.Account == h.Account })
+	}
+	for _, k := range c.Tokens {
+		put(&t.state.Tokens, k, func(o token.Token) bool { return o.ID == k.ID })
+		put(&all.Tokens, k, func(o token.Token) bool { return o.ID == k.ID })
+	}
+	for _, r := range c.Records {
+		put(&t.state.Records, r, func(o life.Record) bool { return o.Token == r.Token })
+		put(&all.Records, r, func(o life.Record) bool { return o.Token == r.Token })
+	}
+	all.Steps, all.Notices = append(all.Steps, c.Steps...), append(all.Notices, c.Notices...)
+	all.OnlyRegister = all.OnlyRegister || c.OnlyRegister
+}
+
+// put replaces what is of the same thing, or adds it.
+func put[E any](list *[]E, e E, same func(E) bool) {
+	if i := slices.IndexFunc(*list, same); i >= 0 {
+		(*list)[i] = e
+		return
+	}
+	*list = append(*list, e)
 }
 
 // clear forgets the seeds.
