@@ -215,15 +215,17 @@ type Server struct {
 	Former   *Server         // whose place this one takes: acts of both take turns
 	Stopping <-chan struct{} // closed when the service stops: whoever follows logins is let go
 
-	shared *shared
+	acts *sync.Mutex // one act at a time: what it looked up stays true until it is decided
+
+	importing *sync.Mutex // one import at a time
+
+	calls *calls
 }
 
-// shared is what a Server has in common with the one whose place it takes.
-type shared struct {
-	acts      sync.Mutex // one act at a time: what it looked up stays true until it is decided
-	importing sync.Mutex // one import at a time
-	paces     paces
-	replies   replies
+// calls is what is remembered of calls.
+type calls struct {
+	paces   paces
+	replies replies
 }
 
 // Health is the service's word on itself.
@@ -236,9 +238,9 @@ type Health struct {
 // Handler is the API with identity, refusal and panic handling around it. Requests have to come through a connection
 // that [Server.Serve] accepted.
 func (s *Server) Handler() http.Handler {
-	s.shared = new(shared)
+	s.acts, s.importing, s.calls = new(sync.Mutex), new(sync.Mutex), new(calls)
 	if s.Former != nil {
-		s.shared, s.Former = s.Former.shared, nil
+		s.acts, s.importing, s.calls, s.Former = s.Former.acts, s.Former.importing, s.Former.calls, nil
 	}
 	mux := http.NewServeMux()
 	config := huma.DefaultConfig("Sekisho", "1")

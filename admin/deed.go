@@ -61,7 +61,7 @@ type deed struct {
 // errDry ends a dry run where it would be saved.
 var errDry = errors.New("a dry run ends here")
 
-// do asks whether the caller may, and lets the desk act, for real or dry. The caller holds shared.acts.
+// do asks whether the caller may, and lets the desk act, for real or dry. The caller holds acts.
 func (s *Server) do(ctx context.Context, d deed, f func(*desk.Desk, desk.Actor) (desk.Done, error)) (*Done, error) {
 	right, target := d.right, s.target(ctx, d.people...)
 	target.Count = max(target.Count, d.count)

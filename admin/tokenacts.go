@@ -45,8 +45,8 @@ type HoldBody struct {
 func (s *Server) onHold(ctx context.Context, name string, m *Matching, dry bool, right operator.Right, b HoldBody,
 	f func(*desk.Desk, desk.Actor, authn.AccountID, token.ID) (desk.Done, error)) (*doneReply, error) {
 	who := s.askIf(ctx, b.User)
-	s.shared.acts.Lock()
-	defer s.shared.acts.Unlock()
+	s.acts.Lock()
+	defer s.acts.Unlock()
 	info, err := s.token(ctx, name)
 	if err != nil {
 		return nil, err
@@ -120,8 +120,8 @@ func (s *Server) registerToken(ctx context.Context, in *struct {
 	}
 }) (*doneReply, error) {
 	who := s.ask(ctx, in.Body.User)
-	s.shared.acts.Lock()
-	defer s.shared.acts.Unlock()
+	s.acts.Lock()
+	defer s.acts.Unlock()
 	info, err := s.token(ctx, in.Token)
 	if err != nil {
 		return nil, err
@@ -185,8 +185,8 @@ func (s *Server) onToken(ctx context.Context, name string, m *Matching, d deed, 
 		return nil, err
 	}
 	d.people = s.owners(ctx, &info) // before the order of acts: a directory may be slow
-	s.shared.acts.Lock()
-	defer s.shared.acts.Unlock()
+	s.acts.Lock()
+	defer s.acts.Unlock()
 	if info, err = s.token(ctx, name); err != nil {
 		return nil, err
 	}
@@ -269,8 +269,8 @@ func (s *Server) onCode(ctx context.Context, name string, b Because, f func(*des
 		return nil, p
 	}
 	people := s.owners(ctx, &info)
-	s.shared.acts.Lock()
-	defer s.shared.acts.Unlock()
+	s.acts.Lock()
+	defer s.acts.Unlock()
 	return reply(s.do(ctx, deed{right: operator.Resync, people: people, why: b}, f))
 }
 
@@ -351,8 +351,8 @@ func (s *Server) extendTokens(ctx context.Context, in *struct {
 		return nil, err
 	}
 	people := s.ownersOf(ctx, infos)
-	s.shared.acts.Lock()
-	defer s.shared.acts.Unlock()
+	s.acts.Lock()
+	defer s.acts.Unlock()
 	d := deed{right: operator.Extend, people: people, count: len(infos), dry: in.DryRun, why: in.Body.Because}
 	return reply(s.do(ctx, d, func(d *desk.Desk, a desk.Actor) (desk.Done, error) { return d.Extend(ctx, a, idsOf(infos), to) }))
 }
@@ -378,8 +378,8 @@ func (s *Server) reserveTokens(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	s.shared.acts.Lock()
-	defer s.shared.acts.Unlock()
+	s.acts.Lock()
+	defer s.acts.Unlock()
 	d := deed{right: operator.Assign, count: len(infos), dry: in.DryRun, why: in.Body.Because}
 	return reply(s.do(ctx, d, func(d *desk.Desk, a desk.Actor) (desk.Done, error) {
 		return d.Reserve(ctx, a, idsOf(infos), in.Body.Group)
@@ -419,8 +419,8 @@ func (s *Server) revokeTokens(ctx context.Context, in *struct {
 		return nil, err
 	}
 	people := s.ownersOf(ctx, infos)
-	s.shared.acts.Lock()
-	defer s.shared.acts.Unlock()
+	s.acts.Lock()
+	defer s.acts.Unlock()
 	r := life.Revocation{Confirmed: in.Body.Confirmed}
 	if !expiry.IsZero() {
 		r.Expiry = expiry.Unix()

@@ -69,8 +69,8 @@ func (s *Server) assign(ctx context.Context, in *struct {
 	}
 }) (*doneReply, error) {
 	who := s.ask(ctx, in.Body.User)
-	s.shared.acts.Lock()
-	defer s.shared.acts.Unlock()
+	s.acts.Lock()
+	defer s.acts.Unlock()
 	info, err := s.token(ctx, in.Token)
 	if err != nil {
 		return nil, err
@@ -128,8 +128,8 @@ func (s *Server) confirm(ctx context.Context, in *struct {
 	}
 }) (*doneReply, error) {
 	who := s.askIf(ctx, in.Body.User)
-	s.shared.acts.Lock()
-	defer s.shared.acts.Unlock()
+	s.acts.Lock()
+	defer s.acts.Unlock()
 	info, err := s.token(ctx, in.Token)
 	if err != nil {
 		return nil, err
@@ -164,8 +164,8 @@ func (s *Server) revoke(ctx context.Context, in *struct {
 	}
 }) (*doneReply, error) {
 	who := s.askIf(ctx, in.Body.User)
-	s.shared.acts.Lock()
-	defer s.shared.acts.Unlock()
+	s.acts.Lock()
+	defer s.acts.Unlock()
 	info, err := s.token(ctx, in.Token)
 	if err != nil {
 		return nil, err
@@ -198,8 +198,8 @@ func (s *Server) enroll(ctx context.Context, in *struct {
 	}
 }) (*struct{ Body Enrolled }, error) {
 	who := s.ask(ctx, in.User)
-	s.shared.acts.Lock()
-	defer s.shared.acts.Unlock()
+	s.acts.Lock()
+	defer s.acts.Unlock()
 	o, err := s.newOwner(who)
 	if err != nil {
 		return nil, err

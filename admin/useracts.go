@@ -32,8 +32,8 @@ type UserPath struct {
 // onUser does an act on somebody who has an account, or gets one where may is set.
 func (s *Server) onUser(ctx context.Context, u UserPath, m *Matching, d deed, makes bool, f func(*desk.Desk, desk.Actor, authn.AccountID) (desk.Done, error)) (*doneReply, error) {
 	who := s.ask(ctx, u.User)
-	s.shared.acts.Lock()
-	defer s.shared.acts.Unlock()
+	s.acts.Lock()
+	defer s.acts.Unlock()
 	find := s.existing
 	if makes {
 		find = s.newOwner
@@ -206,8 +206,8 @@ func (s *Server) undoUser(ctx context.Context, in *struct {
 	}
 }) (*struct{ Body Undone }, error) {
 	who := s.ask(ctx, in.User)
-	s.shared.acts.Lock()
-	defer s.shared.acts.Unlock()
+	s.acts.Lock()
+	defer s.acts.Unlock()
 	o, err := s.existing(who)
 	if err != nil {
 		return nil, err
@@ -279,8 +279,8 @@ func (s *Server) undoMany(ctx context.Context, in *struct {
 			people = append(people, s.ownerNow(ctx, id))
 		}
 	}
-	s.shared.acts.Lock()
-	defer s.shared.acts.Unlock()
+	s.acts.Lock()
+	defer s.acts.Unlock()
 	return s.undo(ctx, deed{people: people, dry: in.DryRun, why: in.Body.Because}, chosen)
 }
 

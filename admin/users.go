@@ -80,8 +80,8 @@ func (s *Server) setPIN(ctx context.Context, in *struct {
 	}
 }) (*doneReply, error) {
 	who := s.ask(ctx, in.User)
-	s.shared.acts.Lock()
-	defer s.shared.acts.Unlock()
+	s.acts.Lock()
+	defer s.acts.Unlock()
 	o, err := s.newOwner(who)
 	if err != nil {
 		return nil, err
@@ -103,8 +103,8 @@ func (s *Server) unlock(ctx context.Context, in *struct {
 	User string `path:"user" maxLength:"253" doc:"any spelling the directory knows, or an account ID"`
 }) (*doneReply, error) {
 	who := s.ask(ctx, in.User)
-	s.shared.acts.Lock()
-	defer s.shared.acts.Unlock()
+	s.acts.Lock()
+	defer s.acts.Unlock()
 	o, err := s.owner(who)
 	if err != nil {
 		return nil, err
