@@ -251,6 +251,8 @@ func (s *Server) Handler() http.Handler {
 	api := humago.New(mux, config)
 	s.tokenRoutes(api)
 	s.userRoutes(api)
+	s.linkRoutes(api)
+	s.requestRoutes(api)
 	s.nameRoutes(api)
 	s.serviceRoutes(api)
 	s.explainRoutes(api)

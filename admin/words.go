@@ -26,9 +26,11 @@ const (
 	wordAlreadyDone    = "A call with this Idempotency-Key was done before; its answer is not kept, because it was long or held a secret."
 	wordStale          = "This was changed meanwhile; look at it as it is now, then try again."
 	wordBadInstant     = "An instant cannot be read."
+	wordNoSuchRecord   = "There is nothing with this ID; a listing shows the IDs."
 	wordUnknownTokens  = "Some of these are no tokens; nothing was changed."
 	wordNoAccount      = "Nothing was ever given to %s, so there is nothing to do this to."
 	wordNothingToUndo  = "Nothing of theirs was revoked within the time in which it can be undone."
+	wordNoSelfService  = "No letter was made: the configuration has no self-service URL that its link could lead to."
 	wordClockFine      = "The clock is not in doubt; there is nothing to accept."
 	wordClockDoubt     = "The clock is in doubt, so codes that depend on the time are not compared; compare it with another one, then: sekisho clock accept."
 )
