@@ -78,9 +78,21 @@ func recordID(id uint64) string { return token.ID(id).String() }
 func parseRecordID(text string) (uint64, error) {
 	id, err := token.ParseID(text)
 	if err != nil {
-		return 0, newProblem(http.StatusNotFound, string(life.NotFound), wordNoSuchRecord)
+		return 0, noSuchRecord()
 	}
 	return uint64(id), nil
+}
+
+// noRecord words the desk's not-found as that of IDs that are none.
+func (s *Server) noRecord(err error) error {
+	if no := (*life.Refusal)(nil); errors.As(err, &no) && no.Code == life.NotFound {
+		return noSuchRecord()
+	}
+	return s.problem(err)
+}
+
+func noSuchRecord() *Problem {
+	return newProblem(http.StatusNotFound, string(life.NotFound), wordNoSuchRecord)
 }
 
 // issueLink makes a link; it is mailed, or comes back to be printed (K1, K3).
@@ -138,7 +150,7 @@ func (s *Server) issue(ctx context.Context, o authn.Owner, b Because, order desk
 			return nil, err
 		}
 	}
-	_, err := s.do(ctx, deed{right: operator.Assign, people: []authn.Owner{o}, why: b}, func(d *desk.Desk, a desk.Actor) (desk.Done, error) {
+	_, err := s.do(ctx, deed{right: operator.Assign, people: []authn.Owner{o}, why: b, hide: noSuchRecord()}, func(d *desk.Desk, a desk.Actor) (desk.Done, error) {
 		account, err := s.account(ctx, o)
 		if err != nil {
 			return desk.Done{}, err
@@ -174,9 +186,12 @@ func (s *Server) listLinks(ctx context.Context, in *struct {
 }) (*listReply[ActivationList], error) {
 	q := authn.RecordQuery{Newest: true}
 	if in.User != "" {
-		o, err := s.existing(s.ask(ctx, in.User))
+		o, err := s.owner(s.ask(ctx, in.User))
 		if err != nil {
 			return nil, err
+		}
+		if p := s.allowUser(ctx, operator.ReadTokens, in.User, o); p != nil {
+			return nil, p
 		}
 		q.Account = o.Account
 	}
@@ -221,30 +236,6 @@ func parseAfter(text string) (uint64, error) {
 	return uint64(id), err
 }
 
-// scoped tells whom the caller may see, and asks about each account once.
-type scoped struct {
-	s    *Server
-	ctx  context.Context
-	all  operator.Scope
-	seen map[authn.AccountID]bool
-}
-
-func (s *Server) newScope(ctx context.Context) *scoped {
-	return &scoped{s, ctx, PrincipalOf(ctx).Scope, map[authn.AccountID]bool{}}
-}
-
-func (c *scoped) covers(id authn.AccountID) bool {
-	if c.all.All() {
-		return true
-	}
-	covered, known := c.seen[id]
-	if !known {
-		covered = c.all.Covers(c.s.personOf(c.ctx, c.s.ownerNow(c.ctx, id)))
-		c.seen[id] = covered
-	}
-	return covered
-}
-
 // LinkPath names an activation in a path.
 type LinkPath struct {
 	Activation string `path:"activation" maxLength:"13" doc:"ID, as listings show it"`
@@ -258,9 +249,9 @@ func (s *Server) link(ctx context.Context, p LinkPath) (*desk.ActivationView, au
 	}
 	v, err := s.Desk.Activation(ctx, id)
 	if err != nil {
-		return nil, authn.Owner{}, s.problem(err)
+		return nil, authn.Owner{}, s.noRecord(err)
 	}
-	return &v, s.ownerNow(ctx, v.Account), nil
+	return &v, authn.Owner{Account: v.Account}, nil
 }
 
 func (s *Server) showLink(ctx context.Context, in *struct{ LinkPath }) (*versioned[Activation], error) {
@@ -269,7 +260,7 @@ func (s *Server) showLink(ctx context.Context, in *struct{ LinkPath }) (*version
 		return nil, err
 	}
 	if p := s.allow(ctx, operator.ReadTokens, s.target(ctx, o)); p != nil {
-		return nil, hidden(p, newProblem(http.StatusNotFound, string(life.NotFound), wordNoSuchRecord))
+		return nil, hidden(p, noSuchRecord())
 	}
 	return withVersion(viewLink(v)), nil
 }
@@ -290,7 +281,7 @@ func (s *Server) onLink(ctx context.Context, p LinkPath, m *Matching, b Because,
 		return nil, p
 	}
 	var out Issued
-	_, err = s.do(ctx, deed{right: operator.Assign, people: []authn.Owner{o}, why: b}, func(d *desk.Desk, a desk.Actor) (desk.Done, error) {
+	_, err = s.do(ctx, deed{right: operator.Assign, people: []authn.Owner{o}, why: b, hide: noSuchRecord()}, func(d *desk.Desk, a desk.Actor) (desk.Done, error) {
 		next, url, err := f(d, a, v.ID)
 		if err == nil {
 			out.Activation = viewLink(&next)

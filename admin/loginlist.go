@@ -88,6 +88,7 @@ func (s *Server) pageLogins(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, problem)
 		return
 	}
+	scope := s.newScope(r.Context())
 	top := s.Store.Seq() + 1 // what happens meanwhile stands on no page of this reading
 	all, next, err := gather(&p, func(after string, n int) (page []Event, next string, err error) {
 		q.Before, q.Limit = top, n
@@ -102,7 +103,9 @@ func (s *Server) pageLogins(w http.ResponseWriter, r *http.Request) {
 			return nil, "", newProblem(http.StatusInternalServerError, "fault", wordEventsFailed)
 		}
 		for i := range events {
-			page = append(page, viewEvent(&events[i]))
+			if e := &events[i]; scope.all.All() || e.Account != 0 && scope.covers(e.Account) {
+				page = append(page, viewEvent(e))
+			}
 		}
 		if len(events) == n && events[n-1].Seq > 1 {
 			next = strconv.FormatUint(events[n-1].Seq, 10)

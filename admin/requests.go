@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"net/http"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -84,9 +83,12 @@ func (s *Server) listRequests(ctx context.Context, in *struct {
 }) (*listReply[RequestList], error) {
 	q := authn.RecordQuery{Newest: true}
 	if in.User != "" {
-		o, err := s.existing(s.ask(ctx, in.User))
+		o, err := s.owner(s.ask(ctx, in.User))
 		if err != nil {
 			return nil, err
+		}
+		if p := s.allowUser(ctx, operator.ReadTokens, in.User, o); p != nil {
+			return nil, p
 		}
 		q.Account = o.Account
 	}
@@ -136,9 +138,9 @@ func (s *Server) request(ctx context.Context, p RequestPath) (*desk.RequestView,
 		}
 	}
 	if err != nil {
-		return nil, authn.Owner{}, s.problem(err)
+		return nil, authn.Owner{}, s.noRecord(err)
 	}
-	return &v, s.ownerNow(ctx, v.Account), nil
+	return &v, authn.Owner{Account: v.Account}, nil
 }
 
 func (s *Server) showRequest(ctx context.Context, in *struct{ RequestPath }) (*versioned[Request], error) {
@@ -147,7 +149,7 @@ func (s *Server) showRequest(ctx context.Context, in *struct{ RequestPath }) (*v
 		return nil, err
 	}
 	if p := s.allow(ctx, operator.ReadTokens, s.target(ctx, o)); p != nil {
-		return nil, hidden(p, newProblem(http.StatusNotFound, string(life.NotFound), wordNoSuchRecord))
+		return nil, hidden(p, noSuchRecord())
 	}
 	return withVersion(s.viewRequest(v)), nil
 }
@@ -168,7 +170,7 @@ func (s *Server) decide(ctx context.Context, p RequestPath, m *Matching, b Becau
 		return nil, p
 	}
 	var out Request
-	_, err = s.do(ctx, deed{right: operator.Approve, people: []authn.Owner{o}, why: b}, func(d *desk.Desk, a desk.Actor) (desk.Done, error) {
+	_, err = s.do(ctx, deed{right: operator.Approve, people: []authn.Owner{o}, why: b, hide: noSuchRecord()}, func(d *desk.Desk, a desk.Actor) (desk.Done, error) {
 		next, done, err := f(d, a, v.ID)
 		if err == nil {
 			out = s.viewRequest(&next)

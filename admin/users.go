@@ -9,6 +9,7 @@ import (
 
 	"sekisho/authn"
 	"sekisho/life"
+	"sekisho/operator"
 	"sekisho/token"
 )
 
@@ -24,6 +25,9 @@ func (s *Server) showUser(ctx context.Context, in *struct{ UserPath }) (*version
 	o, err := s.owner(s.ask(ctx, in.User))
 	if err != nil {
 		return nil, err
+	}
+	if p := s.allowUser(ctx, operator.ReadTokens, in.User, o); p != nil {
+		return nil, p
 	}
 	v, err := s.viewUser(o)
 	if err != nil {
@@ -86,6 +90,12 @@ func (s *Server) setPIN(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
+	if p := s.allowUser(ctx, operator.SetPIN, in.User, o); p != nil {
+		return nil, p
+	}
+	if p := onSocket(ctx); p != nil {
+		return nil, p
+	}
 	pin := in.Body.PIN.Reveal()
 	if err := authn.CheckPIN(string(pin), o.User.Name, authn.MinPIN, authn.MaxPIN); err != nil {
 		return nil, newProblem(http.StatusUnprocessableEntity, "weak-pin", capital(err.Error()))
@@ -108,6 +118,9 @@ func (s *Server) unlock(ctx context.Context, in *struct {
 	o, err := s.owner(who)
 	if err != nil {
 		return nil, err
+	}
+	if p := s.allowUser(ctx, operator.Unlock, in.User, o); p != nil {
+		return nil, p
 	}
 	if _, err := s.Store.Account(o.Account); errors.Is(err, authn.ErrNotFound) {
 		o.User = nil // there is nothing to unlock, and no reason to make an account
