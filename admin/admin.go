@@ -61,6 +61,8 @@ type Store interface {
 	AccountOf(directory, external string) authn.AccountID
 	// Account gives a copy; authn.ErrNotFound when there is none.
 	Account(id authn.AccountID) (*authn.Account, error)
+	// Accounts lists in the order of IDs.
+	Accounts(ctx context.Context, q AccountQuery) ([]*authn.Account, error)
 	// FindToken gives the living token with a serial, else the one with a credential ID; zero when there is none.
 	FindToken(ctx context.Context, name string) (token.ID, error)
 	// FindSerial gives the living token with a serial; zero when there is none.
@@ -100,11 +102,21 @@ type TokenHolder struct {
 
 // TokenQuery narrows a listing of tokens; zero fields narrow nothing.
 type TokenQuery struct {
-	State token.State // at Now: Expired counts
-	Form  token.Form
-	Now   time.Time
-	After token.ID // last ID of the page before
-	Limit int      // 1 to 1000
+	State  token.State // at Now: Expired counts
+	Form   token.Form
+	Serial string // beginning of the serial
+	Free   bool   // held by nobody, and never was
+	Now    time.Time
+	After  token.ID // last ID of the page before
+	Limit  int      // 1 to 1000
+}
+
+// AccountQuery narrows a listing of accounts; zero fields narrow nothing.
+type AccountQuery struct {
+	Directory string
+	Name      string          // beginning of the name
+	After     authn.AccountID // last ID of the page before
+	Limit     int             // 1 to 1000
 }
 
 // LoginQuery narrows a listing of events; zero fields narrow nothing.
@@ -185,17 +197,16 @@ type Server struct {
 	Store       Store
 	Directories authn.Directories
 	Keys        Keys
+	Desk        *desk.Desk // does the acts of the life cycle
 	Clients     Clients
 	Policies    []*authn.Policy // as logins have them
 	Clock       Clock
 	Explain     Explain
 	Operators   Operators
-	Desk        *desk.Desk               // does the acts of the life cycle
 	Admission   Admission                // decides sign-ins
 	Policy      operator.Policy          // what asks for a step-up or a second person
 	VIP         []string                 // groups of people for whom a second person is asked sooner
 	ActsPerDay  int                      // of a help desk; 0: [operator.ActsPerDay]
-	Zone        *time.Location           // of the site's day; nil: the machine's
 	URL         string                   // of the operators' pages, for links; empty: links are shown as a secret
 	DateOnly    token.Moment             // when a token stops whose seed file gives only a date
 	Issuer      string                   // shown by apps beside a software token's codes
@@ -212,6 +223,14 @@ type Server struct {
 	acts *sync.Mutex // one act at a time: what it looked up stays true until it is decided
 
 	importing *sync.Mutex // one import at a time
+
+	calls *calls
+}
+
+// calls is what is remembered of calls.
+type calls struct {
+	paces   paces
+	replies replies
 }
 
 // Health is the service's word on itself.
@@ -224,18 +243,21 @@ type Health struct {
 // Handler is the API with identity, refusal and panic handling around it. Requests have to come through a connection
 // that [Server.Serve] accepted.
 func (s *Server) Handler() http.Handler {
-	s.acts, s.importing = new(sync.Mutex), new(sync.Mutex)
+	s.acts, s.importing, s.calls = new(sync.Mutex), new(sync.Mutex), new(calls)
 	if s.Former != nil {
-		s.acts, s.importing, s.Former = s.Former.acts, s.Former.importing, nil
+		s.acts, s.importing, s.calls, s.Former = s.Former.acts, s.Former.importing, s.Former.calls, nil
 	}
 	mux := http.NewServeMux()
 	config := huma.DefaultConfig("Sekisho", "1")
 	config.OpenAPIPath = "/api/openapi"
 	config.DocsPath, config.SchemasPath = "", ""
 	config.CreateHooks = nil
+	config.Formats = formats()
 	api := humago.New(mux, config)
 	s.tokenRoutes(api)
 	s.userRoutes(api)
+	s.linkRoutes(api)
+	s.requestRoutes(api)
 	s.nameRoutes(api)
 	s.serviceRoutes(api)
 	s.explainRoutes(api)
@@ -245,8 +267,10 @@ func (s *Server) Handler() http.Handler {
 	s.keyRoutes(api)
 	s.approvalRoutes(api)
 	mux.HandleFunc("GET /api/v1/logins", s.logins)
+	describeLogins(api)
 	mux.HandleFunc("POST /api/v1/backup", s.backup)
-	return s.guard(mux, mux)
+	describe(api)
+	return s.guard(mux, s.paced(s.once(mux)))
 }
 
 // apply lets the store decide and save one act, and waits until it is durable. A refusal that comes with an event is

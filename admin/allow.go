@@ -48,6 +48,41 @@ var routes = map[string]access{
 	"PUT /api/v1/users/{user}/pin":     {operator.SetPIN, byHandler},
 	"POST /api/v1/users/{user}/unlock": {operator.Unlock, byHandler},
 
+	"POST /api/v1/tokens/{token}/suspend":     {operator.Suspend, byHandler},
+	"POST /api/v1/tokens/{token}/resume":      {operator.Suspend, byHandler},
+	"POST /api/v1/tokens/{token}/lost":        {operator.Suspend, byHandler},
+	"POST /api/v1/tokens/{token}/revoke-lost": {operator.RevokeLost, byHandler},
+	"POST /api/v1/tokens/{token}/test":        {operator.Resync, byHandler},
+	"POST /api/v1/tokens/{token}/resync":      {operator.Resync, byHandler},
+	"POST /api/v1/tokens/{token}/reset-drift": {operator.Resync, byHandler},
+	"POST /api/v1/tokens/{token}/retire":      {operator.Revoke, byHandler},
+	"POST /api/v1/tokens/{token}/register":    {operator.Assign, byHandler},
+	"POST /api/v1/tokens/extend":              {operator.Extend, byHandler},
+	"POST /api/v1/tokens/revoke":              {operator.Revoke, byHandler},
+	"POST /api/v1/tokens/reserve":             {operator.Assign, byHandler},
+
+	"GET /api/v1/users":                     {operator.ReadTokens, byDoor}, // shows what the caller's scope covers
+	"POST /api/v1/users/{user}/temporary":   {operator.Temporary, byHandler},
+	"DELETE /api/v1/users/{user}/temporary": {operator.Temporary, byHandler},
+	"POST /api/v1/users/{user}/first-login": {operator.Temporary, byHandler},
+	"POST /api/v1/users/{user}/pin/force":   {operator.SetPIN, byHandler},
+	"POST /api/v1/users/{user}/pin/reset":   {operator.SetPIN, byHandler},
+	"POST /api/v1/users/{user}/waive":       {operator.Waive, byHandler},
+	"POST /api/v1/users/{user}/undo":        {operator.Undo, byHandler},
+	"POST /api/v1/undo":                     {operator.Undo, byHandler},
+	"POST /api/v1/users/{user}/activations": {operator.Assign, byHandler},
+
+	"GET /api/v1/activations":                      {operator.ReadTokens, byDoor}, // shows what the caller's scope covers
+	"GET /api/v1/activations/{activation}":         {operator.ReadTokens, byHandler},
+	"POST /api/v1/activations/{activation}/resend": {operator.Assign, byHandler},
+	"POST /api/v1/activations/{activation}/revoke": {operator.Assign, byHandler},
+	"POST /api/v1/invitations":                     {operator.Assign, byHandler},
+	"POST /api/v1/letters":                         {operator.Assign, byHandler},
+	"GET /api/v1/requests":                         {operator.ReadTokens, byDoor}, // shows what the caller's scope covers
+	"GET /api/v1/requests/{request}":               {operator.ReadTokens, byHandler},
+	"POST /api/v1/requests/{request}/approve":      {operator.Approve, byHandler},
+	"POST /api/v1/requests/{request}/refuse":       {operator.Approve, byHandler},
+
 	"GET /api/v1/names":                        {operator.ReadTokens, byHandler},
 	"GET /api/v1/explain":                      {operator.ReadTokens, byHandler},
 	"GET /api/v1/clients":                      {operator.ReadTokens, byDoor},
@@ -142,7 +177,7 @@ func (s *Server) allow(ctx context.Context, right operator.Right, t operator.Tar
 	if c == nil {
 		return answerProblem(operator.NoRight, right, operator.Principal{})
 	}
-	if p := s.decide(ctx, c, right, t, c.Door == operator.LocalSocket && c.peer.administers()); p != nil {
+	if p := s.decideFor(ctx, c, right, t, c.Door == operator.LocalSocket && c.peer.administers()); p != nil {
 		return p
 	}
 	c.asked = true
@@ -151,12 +186,12 @@ func (s *Server) allow(ctx context.Context, right operator.Right, t operator.Tar
 
 // allowAgreed is allow for a second person: they need what the act itself needs.
 func (s *Server) allowAgreed(ctx context.Context, right operator.Right, t operator.Target) *Problem {
-	return s.decide(ctx, callerOf(ctx), right, t, true)
+	return s.decideFor(ctx, callerOf(ctx), right, t, true)
 }
 
-// decide asks the rules, and takes what a yes costs: the step-up, the second person's word, one of the day's acts. Who is
+// decideFor asks the rules, and takes what a yes costs: the step-up, the second person's word, one of the day's acts. Who is
 // the machine's administrator has the keys anyway, and needs nobody's word for what the keys open.
-func (s *Server) decide(ctx context.Context, c *caller, right operator.Right, t operator.Target, agreed bool) *Problem {
+func (s *Server) decideFor(ctx context.Context, c *caller, right operator.Right, t operator.Target, agreed bool) *Problem {
 	if c.NoToken {
 		return answerProblem(operator.RegisterOnly, right, c.Principal)
 	}
@@ -201,7 +236,7 @@ func (s *Server) takeProof(ctx context.Context, c *caller, right operator.Right)
 // takeDaily counts one act of a help desk (P10).
 func (s *Server) takeDaily(ctx context.Context, c *caller) *Problem {
 	key := operatorKey(c.account)
-	err := s.save(ctx, authn.Keys{Records: []authn.RecordKey{key}}, func(h *authn.Held) (authn.Change, error) {
+	err := s.save(authn.Keys{Records: []authn.RecordKey{key}}, func(h *authn.Held) (authn.Change, error) {
 		if h.Records[0] == nil {
 			return authn.Change{}, errSignIn
 		}

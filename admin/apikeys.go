@@ -107,7 +107,7 @@ func (s *Server) makeKey(ctx context.Context, in *struct {
 	key := authn.RecordKey{Kind: authn.KeyRecord, ID: k.ID}
 	change := act.Note("key.make", token.ID(k.ID).String()+" "+authn.Shown([]byte(k.Name))+": "+joined(in.Body.Rights)+", until "+moment(k.Expires))
 	change.Records = []*authn.Record{pack(key, nil, &k)}
-	err := s.save(ctx, authn.Keys{Records: []authn.RecordKey{key}}, func(*authn.Held) (authn.Change, error) { return change, nil })
+	err := s.save(authn.Keys{Records: []authn.RecordKey{key}}, func(*authn.Held) (authn.Change, error) { return change, nil })
 	if err != nil {
 		return nil, s.problem(err)
 	}
@@ -130,7 +130,7 @@ func (s *Server) revokeKey(ctx context.Context, in *struct {
 	}
 	key := authn.RecordKey{Kind: authn.KeyRecord, ID: uint64(id)}
 	var event *authn.Event
-	err = s.save(ctx, authn.Keys{Records: []authn.RecordKey{key}}, func(h *authn.Held) (authn.Change, error) {
+	err = s.save(authn.Keys{Records: []authn.RecordKey{key}}, func(h *authn.Held) (authn.Change, error) {
 		if h.Records[0] == nil {
 			return authn.Change{}, unknown
 		}

@@ -3,7 +3,6 @@ package admin
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -52,7 +51,7 @@ func (s *Server) second(ctx context.Context, c *caller, right operator.Right, ab
 	}
 	now := s.Now()
 	var refused *Problem
-	err := s.save(ctx, authn.Keys{Records: []authn.RecordKey{key}}, func(h *authn.Held) (authn.Change, error) {
+	err := s.save(authn.Keys{Records: []authn.RecordKey{key}}, func(h *authn.Held) (authn.Change, error) {
 		var change authn.Change
 		refused = nil
 		r := h.Records[0]
@@ -96,14 +95,6 @@ func (s *Server) second(ctx context.Context, c *caller, right operator.Right, ab
 		return asProblem(s.problem(err))
 	}
 	return refused
-}
-
-// asProblem is the problem in an error that Server.problem gave.
-func asProblem(err error) *Problem {
-	if p, ok := errors.AsType[*Problem](err); ok {
-		return p
-	}
-	return newProblem(http.StatusInternalServerError, "fault", wordFault)
 }
 
 // Approval is one as lists show it.
@@ -204,7 +195,7 @@ func (s *Server) decideOn(ctx context.Context, id, act string, f func(c *caller,
 	key := authn.RecordKey{Kind: authn.ApprovalRecord, ID: uint64(number)}
 	var left *approvalData
 	var event *authn.Event
-	err = s.save(ctx, authn.Keys{Records: []authn.RecordKey{key}}, func(h *authn.Held) (authn.Change, error) {
+	err = s.save(authn.Keys{Records: []authn.RecordKey{key}}, func(h *authn.Held) (authn.Change, error) {
 		if h.Records[0] == nil {
 			return authn.Change{}, unknown
 		}

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"strings"
 
 	"sekisho/authn"
@@ -57,6 +59,16 @@ func (s *Server) guard(mux *http.ServeMux, next http.Handler) http.Handler {
 				writeProblem(w, p)
 				return
 			}
+		}
+		if known && route.by == open {
+			// Nobody is known yet by whom calls could be counted or answers kept; an address stands for whoever calls.
+			if wait := s.calls.paces.take("sign-in "+c.from(), s.Now()); wait > 0 {
+				w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+				writeProblem(w, newProblem(http.StatusTooManyRequests, "too-many-calls", wordTooManyCalls))
+				return
+			}
+			mux.ServeHTTP(w, r)
+			return
 		}
 		next.ServeHTTP(w, r)
 	})

@@ -25,7 +25,7 @@ type linkReply struct{ Body OperatorLink }
 func (s *Server) operatorLink(ctx context.Context, in *struct {
 	Operator string `path:"operator" maxLength:"253"`
 }) (*linkReply, error) {
-	account, err := s.existing(ctx, operator.Operators, in.Operator)
+	account, err := s.existingOperator(ctx, operator.Operators, in.Operator)
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +38,7 @@ func (s *Server) giveLink(ctx context.Context, account authn.AccountID, name str
 	until := act.Now.Add(linkLife)
 	key := operatorKey(account)
 	var event *authn.Event
-	err := s.save(ctx, authn.Keys{Accounts: []authn.AccountID{account}, Records: []authn.RecordKey{key}}, func(h *authn.Held) (authn.Change, error) {
+	err := s.save(authn.Keys{Accounts: []authn.AccountID{account}, Records: []authn.RecordKey{key}}, func(h *authn.Held) (authn.Change, error) {
 		r := h.Records[0]
 		if r == nil {
 			return authn.Change{}, newProblem(http.StatusNotFound, operator.NotFound.String(), wordNotFound)

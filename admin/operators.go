@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -91,8 +90,6 @@ func (s *Server) viewOperator(account authn.AccountID, d *operatorData) Operator
 	}
 	return v
 }
-
-func (s *Server) zone() *time.Location { return cmp.Or(s.Zone, time.Local) }
 
 func (s *Server) operatorRoutes(api huma.API) {
 	huma.Get(api, "/api/v1/operators", s.listOperators)
@@ -208,7 +205,7 @@ func (s *Server) makeOperator(ctx context.Context, o authn.Owner, role operator.
 	var made *operatorData
 	var event *authn.Event
 	keys := authn.Keys{Accounts: []authn.AccountID{o.Account}, Records: []authn.RecordKey{operatorKey(o.Account)}}
-	err := s.save(ctx, keys, func(h *authn.Held) (authn.Change, error) {
+	err := s.save(keys, func(h *authn.Held) (authn.Change, error) {
 		d := &operatorData{Role: role, Scope: scope, MadeBy: act.Actor, Made: act.Now, Generation: 1}
 		c := act.Note("operator.add", roleDetail(role, scope))
 		if old := h.Records[0]; old != nil {
@@ -251,8 +248,8 @@ func roleDetail(role operator.Role, scope operator.Scope) string {
 	return detail
 }
 
-// existing finds an operator by any name, or account ID, and asks allow.
-func (s *Server) existing(ctx context.Context, right operator.Right, name string) (authn.AccountID, error) {
+// existingOperator finds an operator by any name, or account ID, and asks allow.
+func (s *Server) existingOperator(ctx context.Context, right operator.Right, name string) (authn.AccountID, error) {
 	o, err := s.owner(s.ask(ctx, name))
 	if err != nil {
 		return 0, err
@@ -270,9 +267,9 @@ func (s *Server) existing(ctx context.Context, right operator.Right, name string
 	return o.Account, nil
 }
 
-// settle changes one operator, with every master held beside them, so that of two masters who take each other's role one
+// settleOperator changes one operator, with every master held beside them, so that of two masters who take each other's role one
 // stays. next nil takes the operator away.
-func (s *Server) settle(ctx context.Context, account authn.AccountID, f func(*operatorData) (next *operatorData, act, detail string, err error)) (*operatorData, error) {
+func (s *Server) settleOperator(ctx context.Context, account authn.AccountID, f func(*operatorData) (next *operatorData, act, detail string, err error)) (*operatorData, error) {
 	act := s.act(ctx)
 	masters, err := s.Store.Records(authn.RecordQuery{Kind: authn.OperatorRecord, States: []uint8{uint8(operator.Master)}, Limit: 1000})
 	if err != nil {
@@ -286,7 +283,7 @@ func (s *Server) settle(ctx context.Context, account authn.AccountID, f func(*op
 	}
 	var left *operatorData
 	var event *authn.Event
-	err = s.save(ctx, keys, func(h *authn.Held) (authn.Change, error) {
+	err = s.save(keys, func(h *authn.Held) (authn.Change, error) {
 		r := h.Records[0]
 		if r == nil {
 			return authn.Change{}, newProblem(http.StatusNotFound, operator.NotFound.String(), wordNotFound)
@@ -333,7 +330,7 @@ func (s *Server) changeOperator(ctx context.Context, in *struct {
 	Operator string `path:"operator" maxLength:"253"`
 	Body     roleInput
 }) (*operatorReply, error) {
-	account, err := s.existing(ctx, operator.Operators, in.Operator)
+	account, err := s.existingOperator(ctx, operator.Operators, in.Operator)
 	if err != nil {
 		return nil, err
 	}
@@ -342,7 +339,7 @@ func (s *Server) changeOperator(ctx context.Context, in *struct {
 	if !scope.Within(PrincipalOf(ctx).Scope) {
 		return nil, newProblem(http.StatusForbidden, "scope", wordWiderScope)
 	}
-	d, err := s.settle(ctx, account, func(d *operatorData) (*operatorData, string, string, error) {
+	d, err := s.settleOperator(ctx, account, func(d *operatorData) (*operatorData, string, string, error) {
 		detail := roleDetail(d.Role, d.Scope) + " -> " + roleDetail(role, scope)
 		d.Role, d.Scope = role, scope
 		d.Generation++
@@ -357,11 +354,11 @@ func (s *Server) changeOperator(ctx context.Context, in *struct {
 func (s *Server) removeOperator(ctx context.Context, in *struct {
 	Operator string `path:"operator" maxLength:"253"`
 }) (*struct{}, error) {
-	account, err := s.existing(ctx, operator.Operators, in.Operator)
+	account, err := s.existingOperator(ctx, operator.Operators, in.Operator)
 	if err != nil {
 		return nil, err
 	}
-	_, err = s.settle(ctx, account, func(d *operatorData) (*operatorData, string, string, error) {
+	_, err = s.settleOperator(ctx, account, func(d *operatorData) (*operatorData, string, string, error) {
 		return nil, "operator.remove", roleDetail(d.Role, d.Scope), nil
 	})
 	if err != nil {
@@ -378,12 +375,12 @@ func (s *Server) raiseLimit(ctx context.Context, in *struct {
 		Until time.Time `json:"until" doc:"within the next 24 hours"`
 	}
 }) (*operatorReply, error) {
-	account, err := s.existing(ctx, operator.Raise, in.Operator)
+	account, err := s.existingOperator(ctx, operator.Raise, in.Operator)
 	if err != nil {
 		return nil, err
 	}
 	now := s.Now()
-	d, err := s.settle(ctx, account, func(d *operatorData) (*operatorData, string, string, error) {
+	d, err := s.settleOperator(ctx, account, func(d *operatorData) (*operatorData, string, string, error) {
 		daily, refused := d.Daily.Raise(in.Body.To, in.Body.Until, now)
 		if refused != nil {
 			return nil, "", "", newProblem(http.StatusUnprocessableEntity, refused.Code, refused.Sentence)

@@ -23,6 +23,11 @@ type Problem struct {
 
 	Approval      string `json:"approval,omitempty" doc:"of second-person: ask for this one, and make the call again with it in the header Approval"`
 	ApprovalState string `json:"approval_state,omitempty" doc:"asked or agreed, where it was asked for already"`
+	SentenceJA    string `json:"sentence_ja,omitempty" doc:"the detail in Japanese, where the rules of the life cycle refused"`
+	From          string `json:"from,omitempty" doc:"from when the same will be allowed; RFC 3339"`
+
+	ETag    string `json:"etag,omitempty" doc:"of what was changed meanwhile"`
+	Current any    `json:"current,omitempty" doc:"that, as it is now"`
 
 	Report *ImportReport `json:"report,omitempty" doc:"of an import that was refused: what the file holds"`
 }
@@ -87,7 +92,7 @@ func (s *Server) problem(err error) error {
 	case errors.As(err, &r):
 		return newProblem(http.StatusConflict, r.Code, r.Sentence)
 	case errors.As(err, &l):
-		return newProblem(http.StatusConflict, string(l.Code), l.English())
+		return lifeProblem(l)
 	case errors.Is(err, authn.ErrBusy):
 		return newProblem(http.StatusServiceUnavailable, "busy", wordBusy)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):

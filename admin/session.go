@@ -76,20 +76,6 @@ func pack(key authn.RecordKey, former *authn.Record, v any) *authn.Record {
 	return next
 }
 
-// save lets the store decide on records, and accounts beside them, and waits until that is durable. A refusal is the error.
-func (s *Server) save(ctx context.Context, keys authn.Keys, f func(*authn.Held) (authn.Change, error)) error {
-	saved := make(chan error, 1)
-	if err := s.Store.Update(keys, f, func(err error) { saved <- err }); err != nil {
-		return err
-	}
-	select {
-	case err := <-saved:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
 // lookup is the hash by which a record of a secret is found.
 func (s *Server) lookup(kind authn.RecordKind, secret []byte) [16]byte {
 	return s.Store.Keyed(domainLookup, []byte{byte(kind)}, secret)
@@ -125,7 +111,7 @@ func (s *Server) beginSession(ctx context.Context, account authn.AccountID, d se
 	if from.session != 0 {
 		keys.Records = append(keys.Records, authn.RecordKey{Kind: authn.SessionRecord, ID: from.session})
 	}
-	err := s.save(ctx, keys, func(h *authn.Held) (authn.Change, error) {
+	err := s.save(keys, func(h *authn.Held) (authn.Change, error) {
 		d := d
 		r, acc := h.Records[0], h.Accounts[0]
 		var c authn.Change
@@ -174,7 +160,7 @@ func (s *Server) sweepSessions(ctx context.Context) {
 	for _, r := range old {
 		keys.Records = append(keys.Records, r.RecordKey)
 	}
-	_ = s.save(ctx, keys, func(h *authn.Held) (c authn.Change, err error) {
+	_ = s.save(keys, func(h *authn.Held) (c authn.Change, err error) {
 		for _, r := range h.Records {
 			if r != nil && r.Due <= s.Now().Unix() {
 				c.Gone = append(c.Gone, r.RecordKey)
@@ -236,7 +222,7 @@ func (s *Server) bySession(ctx context.Context, c *caller, value string) bool {
 // changeSession changes a session that is still there.
 func (s *Server) changeSession(ctx context.Context, id uint64, f func(*sessionData) error) error {
 	key := authn.RecordKey{Kind: authn.SessionRecord, ID: id}
-	return s.save(ctx, authn.Keys{Records: []authn.RecordKey{key}}, func(h *authn.Held) (c authn.Change, err error) {
+	return s.save(authn.Keys{Records: []authn.RecordKey{key}}, func(h *authn.Held) (c authn.Change, err error) {
 		if h.Records[0] == nil {
 			return c, errSignIn
 		}

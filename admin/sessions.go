@@ -93,7 +93,7 @@ func (s *Server) endSession(ctx context.Context, in *struct {
 		return nil, unknown
 	}
 	act := authn.Act{Actor: c.Name, Now: s.Now()}
-	err = s.save(ctx, authn.Keys{Records: []authn.RecordKey{key}}, func(h *authn.Held) (authn.Change, error) {
+	err = s.save(authn.Keys{Records: []authn.RecordKey{key}}, func(h *authn.Held) (authn.Change, error) {
 		if h.Records[0] == nil {
 			return authn.Change{}, unknown
 		}

@@ -214,7 +214,7 @@ func (s *Server) signOut(ctx context.Context, _ *struct{}) (*struct {
 	c := callerOf(ctx)
 	if c.session != 0 {
 		key := authn.RecordKey{Kind: authn.SessionRecord, ID: c.session}
-		err := s.save(ctx, authn.Keys{Records: []authn.RecordKey{key}}, func(h *authn.Held) (authn.Change, error) {
+		err := s.save(authn.Keys{Records: []authn.RecordKey{key}}, func(h *authn.Held) (authn.Change, error) {
 			if h.Records[0] == nil {
 				return authn.Change{}, nil
 			}
