@@ -33,12 +33,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"iter"
 	"log/slog"
 	"net/http"
-	"runtime"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -46,11 +43,16 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"sekisho/authn"
+	"sekisho/desk"
+	"sekisho/operator"
 	"sekisho/token"
 )
 
 // Store is what the API may do with the data.
 type Store interface {
+	authn.Records
+	// Keyed gives a keyed hash; domain keeps the uses of it apart.
+	Keyed(domain byte, parts ...[]byte) [16]byte
 	Update(keys authn.Keys, f func(*authn.Held) (authn.Change, error), done func(error)) error
 	// Import brings a batch in, whole or not at all, however large it is, and tells progress how many rows of how many are
 	// written. authn.ErrExists: something of it is here meanwhile.
@@ -59,6 +61,8 @@ type Store interface {
 	AccountOf(directory, external string) authn.AccountID
 	// Account gives a copy; authn.ErrNotFound when there is none.
 	Account(id authn.AccountID) (*authn.Account, error)
+	// Accounts lists in the order of IDs.
+	Accounts(ctx context.Context, q AccountQuery) ([]*authn.Account, error)
 	// FindToken gives the living token with a serial, else the one with a credential ID; zero when there is none.
 	FindToken(ctx context.Context, name string) (token.ID, error)
 	// FindSerial gives the living token with a serial; zero when there is none.
@@ -98,11 +102,21 @@ type TokenHolder struct {
 
 // TokenQuery narrows a listing of tokens; zero fields narrow nothing.
 type TokenQuery struct {
-	State token.State // at Now: Expired counts
-	Form  token.Form
-	Now   time.Time
-	After token.ID // last ID of the page before
-	Limit int      // 1 to 1000
+	State  token.State // at Now: Expired counts
+	Form   token.Form
+	Serial string // beginning of the serial
+	Free   bool   // held by nobody, and never was
+	Now    time.Time
+	After  token.ID // last ID of the page before
+	Limit  int      // 1 to 1000
+}
+
+// AccountQuery narrows a listing of accounts; zero fields narrow nothing.
+type AccountQuery struct {
+	Directory string
+	Name      string          // beginning of the name
+	After     authn.AccountID // last ID of the page before
+	Limit     int             // 1 to 1000
 }
 
 // LoginQuery narrows a listing of events; zero fields narrow nothing.
@@ -183,11 +197,17 @@ type Server struct {
 	Store       Store
 	Directories authn.Directories
 	Keys        Keys
+	Desk        *desk.Desk // does the acts of the life cycle
 	Clients     Clients
 	Policies    []*authn.Policy // as logins have them
 	Clock       Clock
 	Explain     Explain
 	Operators   Operators
+	Admission   Admission                // decides sign-ins
+	Policy      operator.Policy          // what asks for a step-up or a second person
+	VIP         []string                 // groups of people for whom a second person is asked sooner
+	ActsPerDay  int                      // of a help desk; 0: [operator.ActsPerDay]
+	URL         string                   // of the operators' pages, for links; empty: links are shown as a secret
 	DateOnly    token.Moment             // when a token stops whose seed file gives only a date
 	Issuer      string                   // shown by apps beside a software token's codes
 	Forget      func(...authn.AccountID) // drops cached answers of accounts that an act changed (S13)
@@ -203,6 +223,14 @@ type Server struct {
 	acts *sync.Mutex // one act at a time: what it looked up stays true until it is decided
 
 	importing *sync.Mutex // one import at a time
+
+	calls *calls
+}
+
+// calls is what is remembered of calls.
+type calls struct {
+	paces   paces
+	replies replies
 }
 
 // Health is the service's word on itself.
@@ -215,54 +243,34 @@ type Health struct {
 // Handler is the API with identity, refusal and panic handling around it. Requests have to come through a connection
 // that [Server.Serve] accepted.
 func (s *Server) Handler() http.Handler {
-	s.acts, s.importing = new(sync.Mutex), new(sync.Mutex)
+	s.acts, s.importing, s.calls = new(sync.Mutex), new(sync.Mutex), new(calls)
 	if s.Former != nil {
-		s.acts, s.importing, s.Former = s.Former.acts, s.Former.importing, nil
+		s.acts, s.importing, s.calls, s.Former = s.Former.acts, s.Former.importing, s.Former.calls, nil
 	}
 	mux := http.NewServeMux()
 	config := huma.DefaultConfig("Sekisho", "1")
 	config.OpenAPIPath = "/api/openapi"
 	config.DocsPath, config.SchemasPath = "", ""
 	config.CreateHooks = nil
+	config.Formats = formats()
 	api := humago.New(mux, config)
 	s.tokenRoutes(api)
 	s.userRoutes(api)
+	s.linkRoutes(api)
+	s.requestRoutes(api)
 	s.nameRoutes(api)
 	s.serviceRoutes(api)
 	s.explainRoutes(api)
 	s.auditRoutes(api, mux)
+	s.sessionRoutes(api)
+	s.operatorRoutes(api)
+	s.keyRoutes(api)
+	s.approvalRoutes(api)
 	mux.HandleFunc("GET /api/v1/logins", s.logins)
+	describeLogins(api)
 	mux.HandleFunc("POST /api/v1/backup", s.backup)
-	return s.guard(mux)
-}
-
-// guard asks who calls, refuses everybody else, and turns a panic into one failed request.
-func (s *Server) guard(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer func() {
-			if p := recover(); p != nil {
-				what := fmt.Sprintf("a %T", p) // the value can hold what the call brought, a PIN too
-				if e, ok := p.(runtime.Error); ok {
-					what = e.Error()
-				}
-				s.Log.Error("the admin API met a fault", "path", r.URL.Path, "fault", what, "stack", string(debug.Stack()))
-				writeProblem(w, newProblem(http.StatusInternalServerError, "fault", wordFault))
-			}
-		}()
-		peer, ok := r.Context().Value(peerKey{}).(Peer)
-		if !ok || !s.Operators.Allow(peer) {
-			s.Log.Warn("the admin API refused a caller", "uid", peer.UID, "name", peer.Name)
-			writeProblem(w, newProblem(http.StatusForbidden, "not-an-operator", wordNotOperator(peer)))
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-// act is the caller's act at this moment.
-func (s *Server) act(ctx context.Context) authn.Act {
-	peer, _ := ctx.Value(peerKey{}).(Peer)
-	return authn.Act{Actor: peer.Name, Now: s.Now()}
+	describe(api)
+	return s.guard(mux, s.paced(s.once(mux)))
 }
 
 // apply lets the store decide and save one act, and waits until it is durable. A refusal that comes with an event is
