@@ -30,7 +30,7 @@ type Notices struct {
 	Label   func(token.ID) string // what people call a token; empty: it is gone
 	On      func() bool           // mails can leave; while they cannot, notices are not kept for later
 	URL     func() string         // of the self-service pages; empty: none
-	Zone    *time.Location        // of the times in mails
+	Zone    func() *time.Location // of the times in mails
 	Wake    func()                // there is something to send
 	Doubt   func() bool           // the clock cannot be believed (S21)
 	Now     func() time.Time
@@ -244,7 +244,7 @@ func (n *Notices) told(account authn.AccountID, kind authn.MessageKind, at time.
 
 // message makes one mail. Address, language and name are the directory's when it leaves.
 func (n *Notices) message(kind authn.MessageKind, ev *authn.Event, now time.Time) authn.Message {
-	f := map[string]string{"when": ev.At.In(n.Zone).Format("2006-01-02 15:04 MST"), "url": n.URL()}
+	f := map[string]string{"when": ev.At.In(n.Zone()).Format("2006-01-02 15:04 MST"), "url": n.URL()}
 	switch kind {
 	case authn.MailRefusedByRule:
 		f["reason"], f["reason.ja"], f["reason.en"] = ev.Reason.Sentence(), ev.Reason.Japanese(), ev.Reason.Sentence()

@@ -15,7 +15,7 @@ type DirectoryPeople struct {
 		// Account gives a copy; [authn.ErrNotFound] when there is none.
 		Account(id authn.AccountID) (*authn.Account, error)
 	}
-	Directories func() authn.Directories // those of today
+	Directories authn.Directories
 }
 
 var _ People = DirectoryPeople{}
@@ -29,7 +29,7 @@ func (d DirectoryPeople) Person(ctx context.Context, account authn.AccountID) (P
 	if err != nil {
 		return Person{}, fmt.Errorf("account %v: %w", account, err)
 	}
-	for _, b := range d.Directories() {
+	for _, b := range d.Directories {
 		if b.Name != a.Directory {
 			continue
 		}

@@ -103,6 +103,30 @@ type people struct {
 
 func (p people) Person(context.Context, authn.AccountID) (Person, error) { return p.person, p.err }
 
+func newMetrics() *Metrics { return NewMetrics(prometheus.NewRegistry(), nil, nil) }
+
+// body is the text half of a mail as the server got it.
+func body(t testing.TB, raw string) string {
+	t.Helper()
+	letter, err := netmail.ReadMessage(strings.NewReader(raw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, params, err := mime.ParseMediaType(letter.Header.Get("Content-Type"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := multipart.NewReader(letter.Body, params["boundary"]).NextRawPart()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(base64.NewDecoder(base64.StdEncoding, p))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
 var begin = time.Date(2026, 4, 1, 9, 0, 0, 0, time.UTC)
 
 func to(address string) authn.Message {
@@ -117,7 +141,7 @@ func send(t *testing.T, c Config, b *box, n int) []authn.Message {
 	c.From, c.PerMinute = "VPN <vpn@lab.test>", 6000
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
-	s := &Sender{Config: c, URL: "https://vpn.lab.test/self", Outbox: b, People: people{}, Metrics: NewMetrics(prometheus.NewRegistry(), nil, nil),
+	s := &Sender{Config: c, URL: "https://vpn.lab.test/self", Outbox: b, People: people{}, Metrics: newMetrics(),
 		Log: slog.New(slog.DiscardHandler), Doubt: func() bool { return false }, Now: func() time.Time { return begin }}
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()

@@ -20,12 +20,13 @@ type parts struct {
 	api         *admin.Server
 	handler     http.Handler  // of api
 	calls       *atomic.Int64 // being served, of all parts with these directories
+	replaced    chan struct{} // closed when others have taken their place
 }
 
 // build makes the parts of a configuration. They go on with the memory of the former ones, and with their directories
 // where these are the same; without former ones handler is left to whoever serves the API first.
 func (s *service) build(config *Config, former *parts, sameDirectories bool) (*parts, error) {
-	p := &parts{config: config, calls: new(atomic.Int64)}
+	p := &parts{config: config, calls: new(atomic.Int64), replaced: make(chan struct{})}
 	if former == nil {
 		former = &parts{}
 	}
