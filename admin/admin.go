@@ -46,11 +46,13 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"sekisho/authn"
+	"sekisho/desk"
 	"sekisho/token"
 )
 
 // Store is what the API may do with the data.
 type Store interface {
+	authn.Records
 	Update(keys authn.Keys, f func(*authn.Held) (authn.Change, error), done func(error)) error
 	// Import brings a batch in, whole or not at all, however large it is, and tells progress how many rows of how many are
 	// written. authn.ErrExists: something of it is here meanwhile.
@@ -59,6 +61,8 @@ type Store interface {
 	AccountOf(directory, external string) authn.AccountID
 	// Account gives a copy; authn.ErrNotFound when there is none.
 	Account(id authn.AccountID) (*authn.Account, error)
+	// Accounts lists in the order of IDs.
+	Accounts(ctx context.Context, q AccountQuery) ([]*authn.Account, error)
 	// FindToken gives the living token with a serial, else the one with a credential ID; zero when there is none.
 	FindToken(ctx context.Context, name string) (token.ID, error)
 	// FindSerial gives the living token with a serial; zero when there is none.
@@ -98,11 +102,21 @@ type TokenHolder struct {
 
 // TokenQuery narrows a listing of tokens; zero fields narrow nothing.
 type TokenQuery struct {
-	State token.State // at Now: Expired counts
-	Form  token.Form
-	Now   time.Time
-	After token.ID // last ID of the page before
-	Limit int      // 1 to 1000
+	State  token.State // at Now: Expired counts
+	Form   token.Form
+	Serial string // beginning of the serial
+	Free   bool   // held by nobody, and never was
+	Now    time.Time
+	After  token.ID // last ID of the page before
+	Limit  int      // 1 to 1000
+}
+
+// AccountQuery narrows a listing of accounts; zero fields narrow nothing.
+type AccountQuery struct {
+	Directory string
+	Name      string          // beginning of the name
+	After     authn.AccountID // last ID of the page before
+	Limit     int             // 1 to 1000
 }
 
 // LoginQuery narrows a listing of events; zero fields narrow nothing.
@@ -183,6 +197,7 @@ type Server struct {
 	Store       Store
 	Directories authn.Directories
 	Keys        Keys
+	Desk        *desk.Desk // does the acts of the life cycle
 	Clients     Clients
 	Policies    []*authn.Policy // as logins have them
 	Clock       Clock
@@ -200,9 +215,15 @@ type Server struct {
 	Former   *Server         // whose place this one takes: acts of both take turns
 	Stopping <-chan struct{} // closed when the service stops: whoever follows logins is let go
 
-	acts *sync.Mutex // one act at a time: what it looked up stays true until it is decided
+	shared *shared
+}
 
-	importing *sync.Mutex // one import at a time
+// shared is what a Server has in common with the one whose place it takes.
+type shared struct {
+	acts      sync.Mutex // one act at a time: what it looked up stays true until it is decided
+	importing sync.Mutex // one import at a time
+	paces     paces
+	replies   replies
 }
 
 // Health is the service's word on itself.
@@ -215,15 +236,16 @@ type Health struct {
 // Handler is the API with identity, refusal and panic handling around it. Requests have to come through a connection
 // that [Server.Serve] accepted.
 func (s *Server) Handler() http.Handler {
-	s.acts, s.importing = new(sync.Mutex), new(sync.Mutex)
+	s.shared = new(shared)
 	if s.Former != nil {
-		s.acts, s.importing, s.Former = s.Former.acts, s.Former.importing, nil
+		s.shared, s.Former = s.Former.shared, nil
 	}
 	mux := http.NewServeMux()
 	config := huma.DefaultConfig("Sekisho", "1")
 	config.OpenAPIPath = "/api/openapi"
 	config.DocsPath, config.SchemasPath = "", ""
 	config.CreateHooks = nil
+	config.Formats = formats()
 	api := humago.New(mux, config)
 	s.tokenRoutes(api)
 	s.userRoutes(api)
@@ -232,8 +254,10 @@ func (s *Server) Handler() http.Handler {
 	s.explainRoutes(api)
 	s.auditRoutes(api, mux)
 	mux.HandleFunc("GET /api/v1/logins", s.logins)
+	describeLogins(api)
 	mux.HandleFunc("POST /api/v1/backup", s.backup)
-	return s.guard(mux)
+	describe(api)
+	return s.guard(s.paced(s.once(mux)))
 }
 
 // guard asks who calls, refuses everybody else, and turns a panic into one failed request.

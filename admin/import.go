@@ -152,10 +152,10 @@ func (s *Server) runImport(ctx context.Context, in *importInput, tell func(Impor
 	}
 	defer clear(options.Key)
 	if !in.DryRun {
-		if !s.importing.TryLock() {
+		if !s.shared.importing.TryLock() {
 			return nil, newProblem(http.StatusConflict, "import-under-way", wordImportUnderWay)
 		}
-		defer s.importing.Unlock()
+		defer s.shared.importing.Unlock()
 	}
 	p := &importPlan{s: s, now: s.Now(), all: in.Rows, tell: tell}
 	if err := p.read(bytes.NewReader(parts.file), options); err != nil {

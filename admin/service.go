@@ -18,19 +18,7 @@ func (s *Server) serviceRoutes(api huma.API) {
 	huma.Get(api, "/api/v1/health", func(context.Context, *struct{}) (*struct{ Body Health }, error) {
 		return &struct{ Body Health }{s.Health()}, nil
 	})
-	huma.Get(api, "/api/v1/clients", func(context.Context, *struct{}) (*struct {
-		Body struct {
-			Clients []Client `json:"clients"`
-		}
-	}, error) {
-		out := &struct {
-			Body struct {
-				Clients []Client `json:"clients"`
-			}
-		}{}
-		out.Body.Clients = append([]Client{}, s.Clients.Clients()...)
-		return out, nil
-	})
+	huma.Get(api, "/api/v1/clients", s.listClients)
 	huma.Get(api, "/api/v1/clients/{client}", s.showClient)
 	huma.Post(api, "/api/v1/clients/{client}/release-ma", s.releaseMA)
 	huma.Post(api, "/api/v1/clock/accept", s.acceptClock)
@@ -50,8 +38,8 @@ func (s *Server) showClient(_ context.Context, in *struct {
 func (s *Server) releaseMA(ctx context.Context, in *struct {
 	Client string `path:"client" maxLength:"253"`
 }) (*doneReply, error) {
-	s.acts.Lock()
-	defer s.acts.Unlock()
+	s.shared.acts.Lock()
+	defer s.shared.acts.Unlock()
 	act := s.act(ctx)
 	event := act.Note("client.release-ma", in.Client).Event
 	known, err := s.Clients.ReleaseMA(ctx, in.Client, event)
@@ -68,8 +56,8 @@ func (s *Server) releaseMA(ctx context.Context, in *struct {
 }
 
 func (s *Server) acceptClock(ctx context.Context, _ *struct{}) (*doneReply, error) {
-	s.acts.Lock()
-	defer s.acts.Unlock()
+	s.shared.acts.Lock()
+	defer s.shared.acts.Unlock()
 	if !s.Clock.Doubt() {
 		return nil, newProblem(http.StatusConflict, "clock-not-in-doubt", wordClockFine)
 	}
@@ -88,15 +76,21 @@ func (s *Server) note(ctx context.Context, name, detail string) (*doneReply, err
 	})))
 }
 
-// logins streams events as JSON, one in each line, oldest first. It stands beside huma, which answers in one piece.
+// logins is GET /api/v1/logins: a page of events, newest first; or a stream of them as JSON, one in each line, oldest first.
+// It stands beside huma, which answers in one piece.
 func (s *Server) logins(w http.ResponseWriter, r *http.Request) {
 	q, follow, problem := s.loginQuery(r)
 	if problem != nil {
 		writeProblem(w, problem)
 		return
 	}
+	all, _ := strconv.ParseBool(r.URL.Query().Get("all"))
+	if !follow && !all {
+		s.pageLogins(w, r, q)
+		return
+	}
 	seq := s.Store.Seq()
-	if r.URL.Query().Get("all") == "true" {
+	if all {
 		s.streamLogins(w, r, &q, 0, seq, follow)
 		return
 	}
@@ -115,9 +109,7 @@ func (s *Server) logins(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	if follow {
-		s.streamLogins(w, r, &q, seq, seq, true)
-	}
+	s.streamLogins(w, r, &q, seq, seq, true)
 }
 
 // streamLogins writes the events after a number as they stand in the chain, up to one that exists already or, with follow,
@@ -155,9 +147,6 @@ func (s *Server) streamLogins(w http.ResponseWriter, r *http.Request, q *LoginQu
 	}
 }
 
-// maxLogins is how many events one listing may ask for.
-const maxLogins = 1000
-
 // loginQuery reads the filters of a listing of logins.
 func (s *Server) loginQuery(r *http.Request) (q LoginQuery, follow bool, p *Problem) {
 	v := r.URL.Query()
@@ -166,11 +155,11 @@ func (s *Server) loginQuery(r *http.Request) (q LoginQuery, follow bool, p *Prob
 	}
 	q.Client = v.Get("client")
 	q.Limit = 50
-	follow = v.Get("follow") == "true"
+	follow, _ = strconv.ParseBool(v.Get("follow"))
 	q.Acts = v.Get("acts") == "true"
-	if text := v.Get("limit"); text != "" {
+	if text := v.Get("limit"); text != "" && follow {
 		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 || n > maxLogins {
+		if err != nil || n < 1 || n > mostRows {
 			return q, follow, bad("limit", "has to be a number from 1 to 1000")
 		}
 		q.Limit = n
