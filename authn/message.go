@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -34,6 +35,12 @@ const (
 	MailReset         MessageKind = "assisted-reset" // to the help desk: somebody waits
 )
 
+// MessageKinds lists every kind.
+var MessageKinds = []MessageKind{
+	MailActivation, MailReactivation, MailExpiry, MailDeviceAdded, MailRequested, MailRefused, MailRevoked, MailRegister, MailPINChanged,
+	MailTemporary, MailAddress, MailFailures, MailTheft, MailTwoCodes, MailRefusedByRule, MailStopped, MailReset,
+}
+
 // MessageState is how far a mail has come.
 type MessageState uint8
 
@@ -50,6 +57,11 @@ const (
 )
 
 var messageStates = [...]string{"", "waiting", "sending", "sent", "refused", "unknown", "lapsed", "held", "withdrawn"}
+
+// ParseMessageState reads what [MessageState.String] wrote; zero for what is none.
+func ParseMessageState(s string) MessageState {
+	return MessageState(max(0, slices.Index(messageStates[:], s)))
+}
 
 // String gives the word that listings and the API use.
 func (s MessageState) String() string {

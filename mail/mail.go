@@ -17,6 +17,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"sekisho/authn"
+	"sekisho/token"
 )
 
 // Outbox keeps messages.
@@ -138,7 +139,7 @@ func (s *Sender) try(ctx context.Context, t *Templates, m authn.Message, conn **
 	}
 	text, err := t.Render(linked)
 	if err != nil {
-		s.Log.Error("a mail cannot be written", "message", m.ID, "kind", m.Kind, "error", err)
+		s.Log.Error("a mail cannot be written", "message", token.ID(m.ID), "kind", m.Kind, "error", err)
 		return m.Rejected(err.Error(), s.Now())
 	}
 	var out outcome
@@ -216,11 +217,11 @@ func (s *Sender) report(m authn.Message) {
 	}
 	switch m.State {
 	case authn.MessageSent:
-		s.Log.Info("mail sent", "message", m.ID, "kind", m.Kind, "tries", m.Tries)
+		s.Log.Info("mail sent", "message", token.ID(m.ID), "kind", m.Kind, "tries", m.Tries)
 	case authn.MessageWaiting:
-		s.Log.Warn("mail waits for another try", "message", m.ID, "kind", m.Kind, "tries", m.Tries, "next", m.Due, "answer", answer)
+		s.Log.Warn("mail waits for another try", "message", token.ID(m.ID), "kind", m.Kind, "tries", m.Tries, "next", m.Due, "answer", answer)
 	default:
-		s.Log.Error("mail not sent", "message", m.ID, "kind", m.Kind, "state", m.State.String(), "answer", answer)
+		s.Log.Error("mail not sent", "message", token.ID(m.ID), "kind", m.Kind, "state", m.State.String(), "answer", answer)
 	}
 }
 

@@ -83,10 +83,8 @@ func (n *Notices) Run(ctx context.Context) {
 
 // follow deals with everything up to the newest durable event.
 func (n *Notices) follow(ctx context.Context) error {
-	if !n.begun {
-		if err := n.begin(); err != nil {
-			return err
-		}
+	if err := n.Begin(); err != nil {
+		return err
 	}
 	for ctx.Err() == nil {
 		events, upTo, err := n.Journal.Noticed(ctx, n.at)
@@ -106,8 +104,12 @@ func (n *Notices) follow(ctx context.Context) error {
 	return nil
 }
 
-// begin finds where to go on. The very first time that is the newest event: nobody gets mails about the past.
-func (n *Notices) begin() error {
+// Begin finds where to go on; Run does it too. The very first time that is the newest event: nobody gets mails about the past.
+// Called before the first login, so that none of them is past.
+func (n *Notices) Begin() error {
+	if n.begun {
+		return nil
+	}
 	r, err := n.Store.Record(noticesKey)
 	switch {
 	case errors.Is(err, authn.ErrNotFound):

@@ -41,7 +41,7 @@ var fields = map[authn.MessageKind]map[string]string{
 var common = []string{"name", "org", "help_name", "help_phone", "hours"}
 
 // Kinds lists every kind of mail, sorted.
-func Kinds() []authn.MessageKind { return slices.Sorted(maps.Keys(fields)) }
+func Kinds() []authn.MessageKind { return slices.Sorted(slices.Values(authn.MessageKinds)) }
 
 // Languages of templates.
 var languages = [2]string{"ja", "en"}

@@ -82,9 +82,9 @@ func (s *service) sweepMails(ctx context.Context) {
 	}
 }
 
-// noticeMails makes mails of what logins owe people, until ctx ends.
-func (s *service) noticeMails(ctx context.Context) {
-	n := &mail.Notices{
+// notices makes mails of what logins owe people.
+func (s *service) notices() *mail.Notices {
+	return &mail.Notices{
 		Journal: s.db, Store: s.db, Wake: s.mails.Wake, Doubt: s.clock.Doubt, Now: time.Now, Log: s.log,
 		Label: func(id token.ID) string {
 			info, err := s.db.Token(id)
@@ -100,5 +100,4 @@ func (s *service) noticeMails(ctx context.Context) {
 			return cmp.Or(c.selfServiceURL(), c.Login.RegisterURL)
 		},
 	}
-	n.Run(ctx)
 }

@@ -52,8 +52,8 @@ func (s *service) build(config *Config, former *parts, sameDirectories bool) (*p
 		Operators: admin.Operators{Names: config.Admin.Operators}, Issuer: config.Enroll.Issuer,
 		DateOnly: config.dateOnly(),
 		Forget:   func(accounts ...authn.AccountID) { s.radius.Forget(accounts...) },
-		Backup:   s.backup(config),
-		Health:   s.health, Reload: s.reload, Now: time.Now, Log: s.log, Former: former.api, Stopping: s.stopping,
+		Backup:   s.backup(config), Wake: s.mails.Wake,
+		Health: s.health, Reload: s.reload, Now: time.Now, Log: s.log, Former: former.api, Stopping: s.stopping,
 	}
 	if former.api != nil {
 		p.handler = p.api.Handler()

@@ -192,7 +192,9 @@ func (s *service) run(ctx context.Context) error {
 	background.Go(func() { s.parts.Load().login.Run(behind) }) // those that follow share its memory
 	background.Go(func() { s.watch(behind) })
 	background.Go(func() { s.sendAudit(behind) })
-	background.Go(func() { s.noticeMails(behind) })
+	notices := s.notices()
+	_ = notices.Begin() // Run tries again, and tells
+	background.Go(func() { notices.Run(behind) })
 	background.Go(func() { s.sendMails(behind) })
 	background.Go(func() { s.sweepMails(behind) })
 	background.Go(func() { s.watchdog(behind, s.manager.Watchdog()/2) })
