@@ -50,6 +50,7 @@ import (
 
 	"sekisho/authn"
 	"sekisho/desk"
+	"sekisho/operator"
 	"sekisho/token"
 )
 
@@ -206,6 +207,7 @@ type Server struct {
 	Clock       Clock
 	Explain     Explain
 	Operators   Operators
+	Policy      operator.Policy          // what asks for a step-up or a second person
 	DateOnly    token.Moment             // when a token stops whose seed file gives only a date
 	Issuer      string                   // shown by apps beside a software token's codes
 	Forget      func(...authn.AccountID) // drops cached answers of accounts that an act changed (S13)
@@ -219,15 +221,17 @@ type Server struct {
 	Former   *Server         // whose place this one takes: acts of both take turns
 	Stopping <-chan struct{} // closed when the service stops: whoever follows logins is let go
 
-	shared *shared
+	acts *sync.Mutex // one act at a time: what it looked up stays true until it is decided
+
+	importing *sync.Mutex // one import at a time
+
+	calls *calls
 }
 
-// shared is what a Server has in common with the one whose place it takes.
-type shared struct {
-	acts      sync.Mutex // one act at a time: what it looked up stays true until it is decided
-	importing sync.Mutex // one import at a time
-	paces     paces
-	replies   replies
+// calls is what is remembered of calls.
+type calls struct {
+	paces   paces
+	replies replies
 }
 
 // Health is the service's word on itself.
@@ -240,9 +244,9 @@ type Health struct {
 // Handler is the API with identity, refusal and panic handling around it. Requests have to come through a connection
 // that [Server.Serve] accepted.
 func (s *Server) Handler() http.Handler {
-	s.shared = new(shared)
+	s.acts, s.importing, s.calls = new(sync.Mutex), new(sync.Mutex), new(calls)
 	if s.Former != nil {
-		s.shared, s.Former = s.Former.shared, nil
+		s.acts, s.importing, s.calls, s.Former = s.Former.acts, s.Former.importing, s.Former.calls, nil
 	}
 	mux := http.NewServeMux()
 	config := huma.DefaultConfig("Sekisho", "1")
@@ -253,6 +257,8 @@ func (s *Server) Handler() http.Handler {
 	api := humago.New(mux, config)
 	s.tokenRoutes(api)
 	s.userRoutes(api)
+	s.linkRoutes(api)
+	s.requestRoutes(api)
 	s.nameRoutes(api)
 	s.serviceRoutes(api)
 	s.explainRoutes(api)
@@ -262,11 +268,12 @@ func (s *Server) Handler() http.Handler {
 	describeLogins(api)
 	mux.HandleFunc("POST /api/v1/backup", s.backup)
 	describe(api)
-	return s.guard(s.paced(s.once(mux)))
+	return s.guard(mux)
 }
 
 // guard asks who calls, refuses everybody else, and turns a panic into one failed request.
-func (s *Server) guard(next http.Handler) http.Handler {
+func (s *Server) guard(mux *http.ServeMux) http.Handler {
+	next := s.paced(s.once(mux))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
 			if p := recover(); p != nil {
@@ -284,14 +291,43 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			writeProblem(w, newProblem(http.StatusForbidden, "not-an-operator", wordNotOperator(peer)))
 			return
 		}
+		c := &caller{peer: peer, Principal: operator.Principal{Name: peer.Name, Role: operator.Master, Door: operator.LocalSocket}}
+		r = r.WithContext(context.WithValue(r.Context(), callerKey{}, c))
+		_, pattern := mux.Handler(r)
+		if route, known := routes[pattern]; pattern != "" {
+			if p := s.enter(r.Context(), route, known, pattern); p != nil {
+				writeProblem(w, p)
+				return
+			}
+		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// act is the caller's act at this moment.
+// enter is the door's part of a route's access.
+func (s *Server) enter(ctx context.Context, route access, known bool, pattern string) *Problem {
+	c := callerOf(ctx)
+	switch {
+	case !known:
+		s.Log.Error("a route of the admin API has no right, so nobody may call it", "route", pattern)
+		return newProblem(http.StatusForbidden, operator.NoRight.String(), wordNoRight(c.Principal, "none"))
+	case route.right == "":
+		return nil
+	case route.by == byDoor:
+		return s.allow(ctx, route.right, operator.Target{})
+	case !c.may(route.right):
+		return answerProblem(operator.NoRight, route.right, c.Principal)
+	}
+	return nil
+}
+
+// act is the caller's act at this moment. Whoever calls it has asked allow: a handler that forgot to changes nothing.
 func (s *Server) act(ctx context.Context) authn.Act {
-	peer, _ := ctx.Value(peerKey{}).(Peer)
-	return authn.Act{Actor: peer.Name, Now: s.Now()}
+	c := callerOf(ctx)
+	if c == nil || !c.asked {
+		panic("an act that nobody was asked about")
+	}
+	return authn.Act{Actor: c.Name, Now: s.Now()}
 }
 
 // apply lets the store decide and save one act, and waits until it is durable. A refusal that comes with an event is

@@ -50,8 +50,8 @@ func (s *Server) backup(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) noteBackup(ctx context.Context, b *Backup) error {
-	s.shared.acts.Lock()
-	defer s.shared.acts.Unlock()
+	s.acts.Lock()
+	defer s.acts.Unlock()
 	_, err := s.note(ctx, "backup.make", fmt.Sprintf("up to event %d, for %s", b.Seq, b.Recipient))
 	return err
 }

@@ -56,12 +56,13 @@ type deed struct {
 	count  int // how many are changed, where that is more than the people
 	dry    bool
 	why    Because
+	hide   *Problem // what a target gets that is outside the caller's scope: the answer to a name that nobody has
 }
 
 // errDry ends a dry run where it would be saved.
 var errDry = errors.New("a dry run ends here")
 
-// do asks whether the caller may, and lets the desk act, for real or dry. The caller holds shared.acts.
+// do asks whether the caller may, and lets the desk act, for real or dry. The caller holds acts.
 func (s *Server) do(ctx context.Context, d deed, f func(*desk.Desk, desk.Actor) (desk.Done, error)) (*Done, error) {
 	right, target := d.right, s.target(ctx, d.people...)
 	target.Count = max(target.Count, d.count)
@@ -69,6 +70,9 @@ func (s *Server) do(ctx context.Context, d deed, f func(*desk.Desk, desk.Actor) 
 		right = operator.ReadTokens // it tells what reading tells
 	}
 	if p := s.allow(ctx, right, target); p != nil {
+		if d.hide != nil {
+			p = hidden(p, d.hide)
+		}
 		return nil, p
 	}
 	actor := s.actor(ctx, d.why)
@@ -217,30 +221,26 @@ func lifeProblem(r *life.Refusal) *Problem {
 func (s *Server) account(ctx context.Context, o authn.Owner) (authn.AccountID, error) {
 	_, err := s.Store.Account(o.Account)
 	if errors.Is(err, authn.ErrNotFound) && o.User != nil {
-		id, err := s.Desk.Open(ctx, o.User)
-		if err != nil {
-			return 0, s.problem(err)
-		}
-		return id, nil
+		return s.Desk.Open(ctx, o.User)
 	}
-	if err != nil {
-		return 0, s.problem(err)
-	}
-	return o.Account, nil
+	return o.Account, err
 }
 
-// existing is an owner who has an account already.
-func (s *Server) existing(p person) (authn.Owner, error) {
-	o, err := s.owner(p)
-	if err != nil {
-		return o, err
+// existing is the account of an owner who has one.
+func (s *Server) existing(o authn.Owner, name string) (authn.AccountID, error) {
+	_, err := s.Store.Account(o.Account)
+	if errors.Is(err, authn.ErrNotFound) {
+		return 0, newProblem(http.StatusConflict, "no-account", fmt.Sprintf(wordNoAccount, quoted(name)))
 	}
-	if _, err := s.Store.Account(o.Account); errors.Is(err, authn.ErrNotFound) {
-		return o, newProblem(http.StatusConflict, "no-account", fmt.Sprintf(wordNoAccount, quoted(p.name)))
-	} else if err != nil {
-		return o, s.problem(err)
-	}
-	return o, nil
+	return o.Account, err
+}
+
+func unknownUser(name string) *Problem {
+	return newProblem(http.StatusNotFound, "unknown-user", wordUnknownUser(name))
+}
+
+func unknownToken(name string) *Problem {
+	return newProblem(http.StatusNotFound, "unknown-token", wordUnknownToken(name))
 }
 
 // parseWhen reads an optional instant.
@@ -254,3 +254,9 @@ func parseWhen(where, text string) (time.Time, error) {
 	}
 	return t, nil
 }
+
+// ownAccount is the caller's own account; zero where they have none.
+func (s *Server) ownAccount(context.Context) authn.AccountID { return 0 }
+
+// secondOf names who agreed to the caller's act; empty: nobody did.
+func secondOf(context.Context) string { return "" }

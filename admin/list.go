@@ -1,15 +1,20 @@
 package admin
 
 import (
+	"context"
 	"encoding/csv"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"sekisho/authn"
+	"sekisho/operator"
 )
 
 // Every list works alike: filters of its own, then ?after= and ?limit=. A page names the key of its last row as next, and
@@ -178,4 +183,33 @@ func harmless(cell string) string {
 // badAfter refuses a key that is none.
 func badAfter(err error) *Problem {
 	return newProblem(http.StatusUnprocessableEntity, "bad-input", wordBadKey, Place{"query.after", err.Error()})
+}
+
+// scoped tells whom the caller may see, and asks about each account once.
+type scoped struct {
+	s    *Server
+	ctx  context.Context
+	all  operator.Scope
+	seen map[authn.AccountID]bool
+}
+
+func (s *Server) newScope(ctx context.Context) *scoped {
+	return &scoped{s, ctx, PrincipalOf(ctx).Scope, map[authn.AccountID]bool{}}
+}
+
+func (c *scoped) covers(id authn.AccountID) bool {
+	if c.all.All() {
+		return true
+	}
+	covered, known := c.seen[id]
+	if !known {
+		covered = c.all.Covers(c.s.personOf(c.ctx, authn.Owner{Account: id}))
+		c.seen[id] = covered
+	}
+	return covered
+}
+
+// coversAny reports a token that the caller may see: one of the stock, or of somebody whom they may see.
+func (c *scoped) coversAny(holders []TokenHolder) bool {
+	return len(holders) == 0 || slices.ContainsFunc(holders, func(h TokenHolder) bool { return c.covers(h.Account) })
 }

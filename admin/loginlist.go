@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -65,13 +66,29 @@ func pagingOf(r *http.Request) (p Paging, problem *Problem) {
 	return p, nil
 }
 
+// wantsPage reports a call that asks for a page or a sheet, not for lines.
+func wantsPage(r *http.Request) bool {
+	v := r.URL.Query()
+	return v.Has("format") || v.Has("after") || acceptsSheet(r.Header.Get("Accept")) || strings.HasPrefix(r.Header.Get("Accept"), "application/json")
+}
+
 // pageLogins answers with one page.
-func (s *Server) pageLogins(w http.ResponseWriter, r *http.Request, q LoginQuery) {
+func (s *Server) pageLogins(w http.ResponseWriter, r *http.Request) {
 	p, problem := pagingOf(r)
 	if problem != nil {
 		writeProblem(w, problem)
 		return
 	}
+	v := r.URL.Query()
+	v.Del("limit") // its bounds are those of pages
+	filters := r.Clone(r.Context())
+	filters.URL.RawQuery = v.Encode()
+	q, _, problem := s.loginQuery(filters)
+	if problem != nil {
+		writeProblem(w, problem)
+		return
+	}
+	scope := s.newScope(r.Context())
 	top := s.Store.Seq() + 1 // what happens meanwhile stands on no page of this reading
 	all, next, err := gather(&p, func(after string, n int) (page []Event, next string, err error) {
 		q.Before, q.Limit = top, n
@@ -86,7 +103,9 @@ func (s *Server) pageLogins(w http.ResponseWriter, r *http.Request, q LoginQuery
 			return nil, "", newProblem(http.StatusInternalServerError, "fault", wordEventsFailed)
 		}
 		for i := range events {
-			page = append(page, viewEvent(&events[i]))
+			if e := &events[i]; scope.all.All() || e.Account != 0 && scope.covers(e.Account) {
+				page = append(page, viewEvent(e))
+			}
 		}
 		if len(events) == n && events[n-1].Seq > 1 {
 			next = strconv.FormatUint(events[n-1].Seq, 10)
@@ -126,18 +145,18 @@ func describeLogins(api huma.API) {
 	}
 	api.OpenAPI().AddOperation(&huma.Operation{
 		OperationID: "list-logins", Method: http.MethodGet, Path: "/api/v1/logins",
-		Summary: "Logins, newest first; or a stream of them",
+		Summary: "Logins: a page, newest first, with Accept: application/json, format or after; else JSON lines, oldest first",
 		Parameters: []*huma.Param{
 			text("after", "next of the page before"),
 			{Name: "limit", In: "query", Description: "rows; JSON: 100 unless given, at most 1000; CSV: all unless given", Schema: &huma.Schema{Type: huma.TypeInteger}},
-			{Name: "format", In: "query", Description: "default: csv with Accept: text/csv, else json", Schema: &huma.Schema{Type: huma.TypeString, Enum: []any{"json", "csv"}}},
+			{Name: "format", In: "query", Description: "default: by Accept; without one, JSON lines", Schema: &huma.Schema{Type: huma.TypeString, Enum: []any{"json", "csv"}}},
 			text("user", "in any spelling the directory knows, or as typed where nobody has the name"),
 			text("client", "name of the gateway"),
 			{Name: "reason", In: "query", Schema: &huma.Schema{Type: huma.TypeString, Enum: reasons}},
 			{Name: "since", In: "query", Description: "RFC 3339", Schema: &huma.Schema{Type: huma.TypeString, Format: "date-time"}},
 			flag("acts", "acts of operators too"),
-			flag("all", "every one that is kept, as JSON lines, oldest first"),
-			flag("follow", "the newest ones, as JSON lines, and then each one as it happens"),
+			flag("all", "of lines: every one that is kept"),
+			flag("follow", "of lines: go on with each one as it happens"),
 		},
 		Responses: map[string]*huma.Response{
 			"200": {Description: "a page, a sheet, or lines", Content: map[string]*huma.MediaType{

@@ -154,7 +154,7 @@ func (s *Server) seesMail(ctx context.Context, account authn.AccountID) bool {
 	if PrincipalOf(ctx).Scope.All() {
 		return true
 	}
-	return account != 0 && s.allow(ctx, operator.ReadService, s.target(ctx, authn.Owner{Account: account})) == nil
+	return account != 0 && PrincipalOf(ctx).Scope.Covers(s.personOf(ctx, authn.Owner{Account: account}))
 }
 
 // mail finds one that the caller may see.
@@ -202,8 +202,8 @@ func (s *Server) sendAgain(ctx context.Context, in *struct {
 	MailPath
 	Matching
 }) (*doneReply, error) {
-	s.shared.acts.Lock()
-	defer s.shared.acts.Unlock()
+	s.acts.Lock()
+	defer s.acts.Unlock()
 	r, v, err := s.mail(ctx, in.Mail)
 	if err != nil {
 		return nil, err

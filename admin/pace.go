@@ -54,7 +54,7 @@ func (p *paces) take(caller string, now time.Time) (wait time.Duration) {
 func (s *Server) paced(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			if wait := s.shared.paces.take(PrincipalOf(r.Context()).Name, s.Now()); wait > 0 {
+			if wait := s.calls.paces.take(PrincipalOf(r.Context()).Name, s.Now()); wait > 0 {
 				w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 				writeProblem(w, newProblem(http.StatusTooManyRequests, "too-many-calls", wordTooManyCalls))
 				return

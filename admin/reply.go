@@ -103,12 +103,12 @@ func (s *Server) once(next http.Handler) http.Handler {
 		k := kept{Caller: PrincipalOf(r.Context()).Name, Key: sha256.Sum256([]byte(key)), Call: callDigest(r, body)}
 		sum := sha256.Sum256(fmt.Appendf(nil, "%d\x00%s%s", len(k.Caller), k.Caller, k.Key[:]))
 		id := authn.RecordKey{Kind: authn.ReplyRecord, ID: binary.BigEndian.Uint64(sum[:8])>>1 | 1}
-		if !s.shared.replies.begin(id.ID) {
+		if !s.calls.replies.begin(id.ID) {
 			w.Header().Set("Retry-After", "1")
 			writeProblem(w, newProblem(http.StatusConflict, "in-progress", wordInProgress))
 			return
 		}
-		defer s.shared.replies.end(id.ID)
+		defer s.calls.replies.end(id.ID)
 		former, p := s.reserve(id, &k)
 		switch {
 		case p != nil:

@@ -38,8 +38,8 @@ func (s *Server) showClient(_ context.Context, in *struct {
 func (s *Server) releaseMA(ctx context.Context, in *struct {
 	Client string `path:"client" maxLength:"253"`
 }) (*doneReply, error) {
-	s.shared.acts.Lock()
-	defer s.shared.acts.Unlock()
+	s.acts.Lock()
+	defer s.acts.Unlock()
 	act := s.act(ctx)
 	event := act.Note("client.release-ma", in.Client).Event
 	known, err := s.Clients.ReleaseMA(ctx, in.Client, event)
@@ -56,8 +56,8 @@ func (s *Server) releaseMA(ctx context.Context, in *struct {
 }
 
 func (s *Server) acceptClock(ctx context.Context, _ *struct{}) (*doneReply, error) {
-	s.shared.acts.Lock()
-	defer s.shared.acts.Unlock()
+	s.acts.Lock()
+	defer s.acts.Unlock()
 	if !s.Clock.Doubt() {
 		return nil, newProblem(http.StatusConflict, "clock-not-in-doubt", wordClockFine)
 	}
@@ -76,21 +76,20 @@ func (s *Server) note(ctx context.Context, name, detail string) (*doneReply, err
 	})))
 }
 
-// logins is GET /api/v1/logins: a page of events, newest first; or a stream of them as JSON, one in each line, oldest first.
-// It stands beside huma, which answers in one piece.
+// logins streams events as JSON, one in each line, oldest first; or it answers as every list does, the newest first, where
+// one asks so. It stands beside huma, which answers in one piece.
 func (s *Server) logins(w http.ResponseWriter, r *http.Request) {
+	if wantsPage(r) {
+		s.pageLogins(w, r)
+		return
+	}
 	q, follow, problem := s.loginQuery(r)
 	if problem != nil {
 		writeProblem(w, problem)
 		return
 	}
-	all, _ := strconv.ParseBool(r.URL.Query().Get("all"))
-	if !follow && !all {
-		s.pageLogins(w, r, q)
-		return
-	}
 	seq := s.Store.Seq()
-	if all {
+	if r.URL.Query().Get("all") == "true" {
 		s.streamLogins(w, r, &q, 0, seq, follow)
 		return
 	}
@@ -109,7 +108,9 @@ func (s *Server) logins(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	s.streamLogins(w, r, &q, seq, seq, true)
+	if follow {
+		s.streamLogins(w, r, &q, seq, seq, true)
+	}
 }
 
 // streamLogins writes the events after a number as they stand in the chain, up to one that exists already or, with follow,
@@ -147,6 +148,9 @@ func (s *Server) streamLogins(w http.ResponseWriter, r *http.Request, q *LoginQu
 	}
 }
 
+// maxLogins is how many events one listing may ask for.
+const maxLogins = 1000
+
 // loginQuery reads the filters of a listing of logins.
 func (s *Server) loginQuery(r *http.Request) (q LoginQuery, follow bool, p *Problem) {
 	v := r.URL.Query()
@@ -155,11 +159,11 @@ func (s *Server) loginQuery(r *http.Request) (q LoginQuery, follow bool, p *Prob
 	}
 	q.Client = v.Get("client")
 	q.Limit = 50
-	follow, _ = strconv.ParseBool(v.Get("follow"))
+	follow = v.Get("follow") == "true"
 	q.Acts = v.Get("acts") == "true"
-	if text := v.Get("limit"); text != "" && follow {
+	if text := v.Get("limit"); text != "" {
 		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 || n > mostRows {
+		if err != nil || n < 1 || n > maxLogins {
 			return q, follow, bad("limit", "has to be a number from 1 to 1000")
 		}
 		q.Limit = n

@@ -45,8 +45,8 @@ type HoldBody struct {
 func (s *Server) onHold(ctx context.Context, name string, m *Matching, dry bool, right operator.Right, b HoldBody,
 	f func(*desk.Desk, desk.Actor, authn.AccountID, token.ID) (desk.Done, error)) (*doneReply, error) {
 	who := s.askIf(ctx, b.User)
-	s.shared.acts.Lock()
-	defer s.shared.acts.Unlock()
+	s.acts.Lock()
+	defer s.acts.Unlock()
 	info, err := s.token(ctx, name)
 	if err != nil {
 		return nil, err
@@ -58,7 +58,7 @@ func (s *Server) onHold(ctx context.Context, name string, m *Matching, dry bool,
 	if p := m.check(viewInfo(info, s.Now())); p != nil {
 		return nil, p
 	}
-	return reply(s.do(ctx, deed{right: right, people: []authn.Owner{o}, dry: dry, why: b.Because}, func(d *desk.Desk, a desk.Actor) (desk.Done, error) {
+	return reply(s.do(ctx, deed{right: right, people: []authn.Owner{o}, dry: dry, why: b.Because, hide: unknownToken(name)}, func(d *desk.Desk, a desk.Actor) (desk.Done, error) {
 		return f(d, a, o.Account, info.Token.ID)
 	}))
 }
@@ -120,8 +120,8 @@ func (s *Server) registerToken(ctx context.Context, in *struct {
 	}
 }) (*doneReply, error) {
 	who := s.ask(ctx, in.Body.User)
-	s.shared.acts.Lock()
-	defer s.shared.acts.Unlock()
+	s.acts.Lock()
+	defer s.acts.Unlock()
 	info, err := s.token(ctx, in.Token)
 	if err != nil {
 		return nil, err
@@ -133,7 +133,7 @@ func (s *Server) registerToken(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	return reply(s.do(ctx, deed{right: operator.Assign, people: []authn.Owner{o}, why: in.Body.Because}, func(d *desk.Desk, a desk.Actor) (desk.Done, error) {
+	return reply(s.do(ctx, deed{right: operator.Assign, people: []authn.Owner{o}, why: in.Body.Because, hide: unknownUser(in.Body.User)}, func(d *desk.Desk, a desk.Actor) (desk.Done, error) {
 		account, err := s.account(ctx, o)
 		if err != nil {
 			return desk.Done{}, err
@@ -152,44 +152,23 @@ func (s *Server) clockFor(t *token.Token) *Problem {
 	return nil
 }
 
-// owners are those who hold a token, as far as the directory knows them now.
-func (s *Server) owners(ctx context.Context, info *TokenInfo) []authn.Owner {
-	var all []authn.Owner
-	for _, h := range info.Holders {
-		if h.Standing != token.Revoked {
-			all = append(all, s.ownerNow(ctx, h.Account))
-		}
+// owners are those who hold a token.
+func owners(info *TokenInfo) (all []authn.Owner) {
+	for _, id := range info.holding() {
+		all = append(all, authn.Owner{Account: id})
 	}
 	return all
 }
 
-// ownerNow is an account with what its directory says now, where it answers.
-func (s *Server) ownerNow(ctx context.Context, id authn.AccountID) authn.Owner {
-	o := authn.Owner{Account: id}
-	a, err := s.Store.Account(id)
-	if err != nil {
-		return o
-	}
-	if b := s.branch(a.Directory); b != nil {
-		if u, err := b.Directory.Lookup(ctx, []byte(a.Name)); err == nil && u.ID == a.External {
-			o.User = u
-		}
-	}
-	return o
-}
-
 // onToken does an act on a token and whoever holds it.
 func (s *Server) onToken(ctx context.Context, name string, m *Matching, d deed, f func(*desk.Desk, desk.Actor, token.ID) (desk.Done, error)) (*doneReply, error) {
+	s.acts.Lock()
+	defer s.acts.Unlock()
 	info, err := s.token(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	d.people = s.owners(ctx, &info) // before the order of acts: a directory may be slow
-	s.shared.acts.Lock()
-	defer s.shared.acts.Unlock()
-	if info, err = s.token(ctx, name); err != nil {
-		return nil, err
-	}
+	d.people, d.hide = owners(&info), unknownToken(name)
 	if p := m.check(viewInfo(info, s.Now())); p != nil {
 		return nil, p
 	}
@@ -268,10 +247,10 @@ func (s *Server) onCode(ctx context.Context, name string, b Because, f func(*des
 	if p := s.clockFor(&info.Token); p != nil {
 		return nil, p
 	}
-	people := s.owners(ctx, &info)
-	s.shared.acts.Lock()
-	defer s.shared.acts.Unlock()
-	return reply(s.do(ctx, deed{right: operator.Resync, people: people, why: b}, f))
+	people := owners(&info)
+	s.acts.Lock()
+	defer s.acts.Unlock()
+	return reply(s.do(ctx, deed{right: operator.Resync, people: people, why: b, hide: unknownToken(name)}, f))
 }
 
 // resyncToken finds a token by two codes in a row (V2).
@@ -322,9 +301,9 @@ func (s *Server) find(ctx context.Context, names []string) ([]TokenInfo, error) 
 }
 
 // ownersOf are all who hold one of some tokens, each once.
-func (s *Server) ownersOf(ctx context.Context, infos []TokenInfo) (people []authn.Owner) {
+func ownersOf(infos []TokenInfo) (people []authn.Owner) {
 	for i := range infos {
-		for _, o := range s.owners(ctx, &infos[i]) {
+		for _, o := range owners(&infos[i]) {
 			if !slices.ContainsFunc(people, func(p authn.Owner) bool { return p.Account == o.Account }) {
 				people = append(people, o)
 			}
@@ -350,9 +329,9 @@ func (s *Server) extendTokens(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	people := s.ownersOf(ctx, infos)
-	s.shared.acts.Lock()
-	defer s.shared.acts.Unlock()
+	people := ownersOf(infos)
+	s.acts.Lock()
+	defer s.acts.Unlock()
 	d := deed{right: operator.Extend, people: people, count: len(infos), dry: in.DryRun, why: in.Body.Because}
 	return reply(s.do(ctx, d, func(d *desk.Desk, a desk.Actor) (desk.Done, error) { return d.Extend(ctx, a, idsOf(infos), to) }))
 }
@@ -378,8 +357,8 @@ func (s *Server) reserveTokens(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	s.shared.acts.Lock()
-	defer s.shared.acts.Unlock()
+	s.acts.Lock()
+	defer s.acts.Unlock()
 	d := deed{right: operator.Assign, count: len(infos), dry: in.DryRun, why: in.Body.Because}
 	return reply(s.do(ctx, d, func(d *desk.Desk, a desk.Actor) (desk.Done, error) {
 		return d.Reserve(ctx, a, idsOf(infos), in.Body.Group)
@@ -418,9 +397,9 @@ func (s *Server) revokeTokens(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	people := s.ownersOf(ctx, infos)
-	s.shared.acts.Lock()
-	defer s.shared.acts.Unlock()
+	people := ownersOf(infos)
+	s.acts.Lock()
+	defer s.acts.Unlock()
 	r := life.Revocation{Confirmed: in.Body.Confirmed}
 	if !expiry.IsZero() {
 		r.Expiry = expiry.Unix()

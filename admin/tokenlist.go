@@ -72,7 +72,7 @@ func (s *Server) listTokens(ctx context.Context, in *struct {
 	Serial string `query:"serial" maxLength:"128" doc:"beginning of the serial"`
 	Free   bool   `query:"free" doc:"only those that nobody ever held"`
 }) (*listReply[TokenList], error) {
-	now := s.Now()
+	now, scope := s.Now(), s.newScope(ctx)
 	all, next, err := gather(&in.Paging, func(after string, n int) (page []Token, next string, err error) {
 		q := TokenQuery{State: states[in.State], Form: forms[in.Form], Serial: in.Serial, Free: in.Free, Now: now, Limit: n}
 		if after != "" {
@@ -85,7 +85,7 @@ func (s *Server) listTokens(ctx context.Context, in *struct {
 			return nil, "", s.problem(err)
 		}
 		for _, info := range found {
-			if in.fits(info.Token.Expiry) {
+			if in.fits(info.Token.Expiry) && scope.coversAny(info.Holders) {
 				page = append(page, viewInfo(info, now))
 			}
 		}

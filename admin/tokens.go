@@ -10,6 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"sekisho/authn"
+	"sekisho/operator"
 	"sekisho/token"
 )
 
@@ -57,6 +58,9 @@ func (s *Server) showToken(ctx context.Context, in *struct{ TokenPath }) (*versi
 	if err != nil {
 		return nil, err
 	}
+	if p := s.allowToken(ctx, operator.ReadTokens, in.Token, info.holding()); p != nil {
+		return nil, p
+	}
 	return withVersion(viewInfo(info, s.Now())), nil
 }
 
@@ -69,8 +73,8 @@ func (s *Server) assign(ctx context.Context, in *struct {
 	}
 }) (*doneReply, error) {
 	who := s.ask(ctx, in.Body.User)
-	s.shared.acts.Lock()
-	defer s.shared.acts.Unlock()
+	s.acts.Lock()
+	defer s.acts.Unlock()
 	info, err := s.token(ctx, in.Token)
 	if err != nil {
 		return nil, err
@@ -78,6 +82,9 @@ func (s *Server) assign(ctx context.Context, in *struct {
 	o, err := s.newOwner(who)
 	if err != nil {
 		return nil, err
+	}
+	if p := s.allowUser(ctx, operator.Assign, in.Body.User, o); p != nil {
+		return nil, p
 	}
 	t, act := &info.Token, s.act(ctx)
 	return done(s.apply(ctx, authn.Keys{Accounts: []authn.AccountID{o.Account}, Tokens: []token.ID{t.ID}},
@@ -128,8 +135,8 @@ func (s *Server) confirm(ctx context.Context, in *struct {
 	}
 }) (*doneReply, error) {
 	who := s.askIf(ctx, in.Body.User)
-	s.shared.acts.Lock()
-	defer s.shared.acts.Unlock()
+	s.acts.Lock()
+	defer s.acts.Unlock()
 	info, err := s.token(ctx, in.Token)
 	if err != nil {
 		return nil, err
@@ -141,6 +148,9 @@ func (s *Server) confirm(ctx context.Context, in *struct {
 	o, err := s.holder(&info, who)
 	if err != nil {
 		return nil, err
+	}
+	if p := s.allowToken(ctx, operator.Assign, in.Token, []authn.AccountID{o.Account}); p != nil {
+		return nil, p
 	}
 	t, act := &info.Token, s.act(ctx)
 	return done(s.apply(ctx, authn.Keys{Accounts: []authn.AccountID{o.Account}, Tokens: []token.ID{t.ID}},
@@ -164,8 +174,8 @@ func (s *Server) revoke(ctx context.Context, in *struct {
 	}
 }) (*doneReply, error) {
 	who := s.askIf(ctx, in.Body.User)
-	s.shared.acts.Lock()
-	defer s.shared.acts.Unlock()
+	s.acts.Lock()
+	defer s.acts.Unlock()
 	info, err := s.token(ctx, in.Token)
 	if err != nil {
 		return nil, err
@@ -178,6 +188,9 @@ func (s *Server) revoke(ctx context.Context, in *struct {
 			return nil, err
 		}
 		from = []authn.AccountID{o.Account}
+	}
+	if p := s.allowToken(ctx, operator.Revoke, in.Token, from); p != nil {
+		return nil, p
 	}
 	others := 0
 	for _, id := range holders {
@@ -198,11 +211,17 @@ func (s *Server) enroll(ctx context.Context, in *struct {
 	}
 }) (*struct{ Body Enrolled }, error) {
 	who := s.ask(ctx, in.User)
-	s.shared.acts.Lock()
-	defer s.shared.acts.Unlock()
+	s.acts.Lock()
+	defer s.acts.Unlock()
 	o, err := s.newOwner(who)
 	if err != nil {
 		return nil, err
+	}
+	if p := s.allowUser(ctx, operator.Assign, in.User, o); p != nil {
+		return nil, p
+	}
+	if p := onSocket(ctx); p != nil {
+		return nil, p
 	}
 	seed := token.NewSeed(token.SeedSize)
 	defer clear(seed)

@@ -32,9 +32,9 @@ type UserPath struct {
 // onUser does an act on somebody who has an account, or gets one where may is set.
 func (s *Server) onUser(ctx context.Context, u UserPath, m *Matching, d deed, makes bool, f func(*desk.Desk, desk.Actor, authn.AccountID) (desk.Done, error)) (*doneReply, error) {
 	who := s.ask(ctx, u.User)
-	s.shared.acts.Lock()
-	defer s.shared.acts.Unlock()
-	find := s.existing
+	s.acts.Lock()
+	defer s.acts.Unlock()
+	find := s.owner
 	if makes {
 		find = s.newOwner
 	}
@@ -42,7 +42,7 @@ func (s *Server) onUser(ctx context.Context, u UserPath, m *Matching, d deed, ma
 	if err != nil {
 		return nil, err
 	}
-	d.people = []authn.Owner{o}
+	d.people, d.hide = []authn.Owner{o}, unknownUser(u.User)
 	if m != nil && len(m.IfMatch) > 0 {
 		v, err := s.viewUser(o)
 		if err != nil {
@@ -53,7 +53,10 @@ func (s *Server) onUser(ctx context.Context, u UserPath, m *Matching, d deed, ma
 		}
 	}
 	return reply(s.do(ctx, d, func(d *desk.Desk, a desk.Actor) (desk.Done, error) {
-		account, err := s.account(ctx, o)
+		account, err := s.existing(o, u.User)
+		if makes {
+			account, err = s.account(ctx, o)
+		}
 		if err != nil {
 			return desk.Done{}, err
 		}
@@ -206,11 +209,17 @@ func (s *Server) undoUser(ctx context.Context, in *struct {
 	}
 }) (*struct{ Body Undone }, error) {
 	who := s.ask(ctx, in.User)
-	s.shared.acts.Lock()
-	defer s.shared.acts.Unlock()
-	o, err := s.existing(who)
+	s.acts.Lock()
+	defer s.acts.Unlock()
+	o, err := s.owner(who)
 	if err != nil {
 		return nil, err
+	}
+	if p := s.allowUser(ctx, operator.ReadTokens, in.User, o); p != nil {
+		return nil, p
+	}
+	if _, err := s.existing(o, in.User); err != nil {
+		return nil, s.problem(err)
 	}
 	var chosen []life.Chosen
 	if in.Body.Token != "" {
@@ -276,11 +285,11 @@ func (s *Server) undoMany(ctx context.Context, in *struct {
 		}
 		if id := authn.AccountID(account); !seen[id] {
 			seen[id] = true
-			people = append(people, s.ownerNow(ctx, id))
+			people = append(people, authn.Owner{Account: id})
 		}
 	}
-	s.shared.acts.Lock()
-	defer s.shared.acts.Unlock()
+	s.acts.Lock()
+	defer s.acts.Unlock()
 	return s.undo(ctx, deed{people: people, dry: in.DryRun, why: in.Body.Because}, chosen)
 }
 

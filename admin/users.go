@@ -9,6 +9,7 @@ import (
 
 	"sekisho/authn"
 	"sekisho/life"
+	"sekisho/operator"
 	"sekisho/token"
 )
 
@@ -24,6 +25,9 @@ func (s *Server) showUser(ctx context.Context, in *struct{ UserPath }) (*version
 	o, err := s.owner(s.ask(ctx, in.User))
 	if err != nil {
 		return nil, err
+	}
+	if p := s.allowUser(ctx, operator.ReadTokens, in.User, o); p != nil {
+		return nil, p
 	}
 	v, err := s.viewUser(o)
 	if err != nil {
@@ -80,11 +84,17 @@ func (s *Server) setPIN(ctx context.Context, in *struct {
 	}
 }) (*doneReply, error) {
 	who := s.ask(ctx, in.User)
-	s.shared.acts.Lock()
-	defer s.shared.acts.Unlock()
+	s.acts.Lock()
+	defer s.acts.Unlock()
 	o, err := s.newOwner(who)
 	if err != nil {
 		return nil, err
+	}
+	if p := s.allowUser(ctx, operator.SetPIN, in.User, o); p != nil {
+		return nil, p
+	}
+	if p := onSocket(ctx); p != nil {
+		return nil, p
 	}
 	pin := in.Body.PIN.Reveal()
 	if err := authn.CheckPIN(string(pin), o.User.Name, authn.MinPIN, authn.MaxPIN); err != nil {
@@ -103,11 +113,14 @@ func (s *Server) unlock(ctx context.Context, in *struct {
 	User string `path:"user" maxLength:"253" doc:"any spelling the directory knows, or an account ID"`
 }) (*doneReply, error) {
 	who := s.ask(ctx, in.User)
-	s.shared.acts.Lock()
-	defer s.shared.acts.Unlock()
+	s.acts.Lock()
+	defer s.acts.Unlock()
 	o, err := s.owner(who)
 	if err != nil {
 		return nil, err
+	}
+	if p := s.allowUser(ctx, operator.Unlock, in.User, o); p != nil {
+		return nil, p
 	}
 	if _, err := s.Store.Account(o.Account); errors.Is(err, authn.ErrNotFound) {
 		o.User = nil // there is nothing to unlock, and no reason to make an account

@@ -10,7 +10,7 @@ import (
 )
 
 // What can be changed has a version: its ETag, as GET gives it. A change with If-Match is done only while the version still
-// stands; else the answer is 412 with the thing as it is now. Acts go one at a time (shared.acts), so that of two operators
+// stands; else the answer is 412 with the thing as it is now. Acts go one at a time (acts), so that of two operators
 // who looked at the same thing one is told.
 
 // Matching is the part of a change that names the version it was decided on.

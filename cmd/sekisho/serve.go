@@ -197,6 +197,7 @@ func (s *service) run(ctx context.Context) error {
 	background.Go(func() { notices.Run(behind) })
 	background.Go(func() { s.sendMails(behind) })
 	background.Go(func() { s.sweepMails(behind) })
+	background.Go(func() { s.tickDesk(behind) })
 	background.Go(func() { s.watchdog(behind, s.manager.Watchdog()/2) })
 
 	group, ctx := errgroup.WithContext(ctx)

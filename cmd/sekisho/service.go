@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -181,12 +180,24 @@ func (a *app) loginsCommand() *cobra.Command {
 				}
 				q.Set("since", t.Format(time.RFC3339))
 			}
+			res, err := a.api().send(cmd.Context(), http.MethodGet, "/api/v1/logins?"+q.Encode(), nil)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = res.Body.Close() }()
+			in := json.NewDecoder(res.Body)
 			n := 0
-			err := a.events(cmd.Context(), q, all || follow, func(raw json.RawMessage) error {
-				n++
+			for ; ; n++ {
+				var raw json.RawMessage
+				if err := in.Decode(&raw); err != nil {
+					if err != io.EOF && cmd.Context().Err() == nil {
+						return fmt.Errorf("the service broke off its answer: %w", err)
+					}
+					break
+				}
 				if a.json {
 					fmt.Fprintf(a.out, "%s\n", raw)
-					return nil
+					continue
 				}
 				var e admin.Event
 				if err := json.Unmarshal(raw, &e); err != nil {
@@ -196,10 +207,6 @@ func (a *app) loginsCommand() *cobra.Command {
 					e.Sentence = e.Japanese
 				}
 				fmt.Fprintln(a.out, loginLine(e))
-				return nil
-			})
-			if err != nil {
-				return err
 			}
 			if n == 0 && !a.json && !follow {
 				fmt.Fprintln(a.out, wordNoLogins)
@@ -218,42 +225,6 @@ func (a *app) loginsCommand() *cobra.Command {
 	f.BoolVar(&follow, "follow", false, "go on with new ones until interrupted")
 	f.BoolVar(&acts, "acts", false, "acts of operators too")
 	return a.listing(cmd)
-}
-
-// events gives the events of a listing, the oldest first: of one page, or as they come.
-func (a *app) events(ctx context.Context, q url.Values, stream bool, each func(json.RawMessage) error) error {
-	path := "/api/v1/logins?" + q.Encode()
-	if !stream {
-		var page struct {
-			Events []json.RawMessage `json:"events"`
-		}
-		if err := a.api().call(ctx, http.MethodGet, path, nil, &page); err != nil {
-			return err
-		}
-		for _, raw := range slices.Backward(page.Events) {
-			if err := each(raw); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	res, err := a.api().send(ctx, http.MethodGet, path, nil)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = res.Body.Close() }()
-	for in := json.NewDecoder(res.Body); ; {
-		var raw json.RawMessage
-		if err := in.Decode(&raw); err != nil {
-			if err != io.EOF && ctx.Err() == nil {
-				return fmt.Errorf("the service broke off its answer: %w", err)
-			}
-			return nil
-		}
-		if err := each(raw); err != nil {
-			return err
-		}
-	}
 }
 
 // moment reads a point of time, or a duration back from now.
