@@ -35,6 +35,10 @@ const (
 	MailReset         MessageKind = "assisted-reset" // to the help desk: somebody waits
 )
 
+// LinkPath is where the self-service pages take the secret of an activation link. A message whose link has to wait for the
+// pages' address holds it as LinkPath and the secret.
+const LinkPath = "/a/"
+
 // MessageKinds lists every kind.
 var MessageKinds = []MessageKind{
 	MailActivation, MailReactivation, MailExpiry, MailDeviceAdded, MailRequested, MailRefused, MailRevoked, MailRegister, MailPINChanged,

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -32,7 +33,12 @@ func (m *mails) Wake() {
 }
 
 // selfServiceURL is where people find the self-service pages; empty: there are none.
-func (c *Config) selfServiceURL() string { return "" }
+func (c *Config) selfServiceURL() string {
+	if !c.SelfService.On() {
+		return ""
+	}
+	return strings.TrimSuffix(c.SelfService.URL, "/")
+}
 
 // sendMails sends until ctx ends, by the configuration of the moment: each reload begins anew, after the mail under way.
 // Without a mail server messages wait.
