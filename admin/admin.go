@@ -23,6 +23,9 @@
 //	GET  /api/v1/logins                     events; ?user= &client= &reason= &since= &limit= &follow=
 //	GET  /api/v1/audit                      every event; ?after=
 //	POST /api/v1/audit/verify               does the chain hold?
+//	GET  /api/v1/mails                      mails on their way, newest first; ?state= &kind= &user= &since=
+//	GET  /api/v1/mails/{mail}               one, with the mail server's answer
+//	POST /api/v1/mails/{mail}/again         let one wait once more that did not arrive
 //	GET  /api/openapi.json
 //
 // A change goes: handler -> look up names -> [authn.Act], a pure rule -> Store.Update, which saves image and event in one
@@ -211,6 +214,7 @@ type Server struct {
 	DateOnly    token.Moment             // when a token stops whose seed file gives only a date
 	Issuer      string                   // shown by apps beside a software token's codes
 	Forget      func(...authn.AccountID) // drops cached answers of accounts that an act changed (S13)
+	Wake        func()                   // new mails wait
 	Health      func() Health
 	Reload      func(ctx context.Context, actor string) (Reloaded, error) // a BadConfig where the configuration has faults
 	// Backup copies the store for a recipient, the configured one when it is empty.
@@ -266,6 +270,7 @@ func (s *Server) Handler() http.Handler {
 	s.operatorRoutes(api)
 	s.keyRoutes(api)
 	s.approvalRoutes(api)
+	s.mailRoutes(api)
 	mux.HandleFunc("GET /api/v1/logins", s.logins)
 	describeLogins(api)
 	mux.HandleFunc("POST /api/v1/backup", s.backup)

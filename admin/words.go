@@ -143,3 +143,9 @@ func label(t *token.Token) string {
 	}
 	return t.ID.String()
 }
+
+const wordUnknownMail = "There is no mail %s; 'sekisho mail list' shows those that there are."
+
+func wordUnknownMailKind(kind string) string {
+	return fmt.Sprintf("%s is no kind of mail; docs/mail.md lists them.", quoted(kind))
+}
