@@ -21,6 +21,7 @@
 //	POST /api/v1/config/reload              read the configuration again and go by it, all or nothing
 //	POST /api/v1/backup                     a sealed copy of everything; ?recipient=
 //	GET  /api/v1/logins                     events; ?user= &client= &reason= &since= &limit= &follow=
+//	GET  /api/v1/plots                      logins by verdict and reason, times by stage; ?span=
 //	GET  /api/v1/audit                      every event; ?after=
 //	POST /api/v1/audit/verify               does the chain hold?
 //	GET  /api/openapi.json
@@ -74,6 +75,8 @@ type Store interface {
 	Logins(ctx context.Context, q LoginQuery) ([]authn.Event, error)
 	// Follow gives every event after seq, and then each one as it becomes durable, until ctx ends.
 	Follow(ctx context.Context, seq uint64) iter.Seq2[authn.Event, error]
+	// Cores gives the events numbered from..to without their personal parts, newest first, until f says no.
+	Cores(ctx context.Context, from, to uint64, f func(*authn.Event) bool) error
 	// Seq is the number of the newest durable event.
 	Seq() uint64
 	// Position is the newest durable event and the chain's link there.
@@ -203,6 +206,8 @@ type Server struct {
 	acts *sync.Mutex // one act at a time: what it looked up stays true until it is decided
 
 	importing *sync.Mutex // one import at a time
+
+	tally *tally // of logins, for plots
 }
 
 // Health is the service's word on itself.
@@ -215,9 +220,9 @@ type Health struct {
 // Handler is the API with identity, refusal and panic handling around it. Requests have to come through a connection
 // that [Server.Serve] accepted.
 func (s *Server) Handler() http.Handler {
-	s.acts, s.importing = new(sync.Mutex), new(sync.Mutex)
+	s.acts, s.importing, s.tally = new(sync.Mutex), new(sync.Mutex), new(tally)
 	if s.Former != nil {
-		s.acts, s.importing, s.Former = s.Former.acts, s.Former.importing, nil
+		s.acts, s.importing, s.tally, s.Former = s.Former.acts, s.Former.importing, s.Former.tally, nil
 	}
 	mux := http.NewServeMux()
 	config := huma.DefaultConfig("Sekisho", "1")
@@ -231,6 +236,7 @@ func (s *Server) Handler() http.Handler {
 	s.serviceRoutes(api)
 	s.explainRoutes(api)
 	s.auditRoutes(api, mux)
+	s.plotRoutes(api)
 	mux.HandleFunc("GET /api/v1/logins", s.logins)
 	mux.HandleFunc("POST /api/v1/backup", s.backup)
 	return s.guard(mux)
