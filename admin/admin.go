@@ -20,7 +20,7 @@
 //	GET  /api/v1/explain                    what would a login be answered? ?user= &client= &station=
 //	POST /api/v1/config/reload              read the configuration again and go by it, all or nothing
 //	POST /api/v1/backup                     a sealed copy of everything; ?recipient=
-//	GET  /api/v1/logins                     events; ?user= &client= &reason= &since= &limit= &follow=
+//	GET  /api/v1/logins                     events; ?user= &client= &reason= &since= &before= &limit= &follow=
 //	GET  /api/v1/plots                      logins by verdict and reason, times by stage; ?span=
 //	GET  /api/v1/audit                      every event; ?after=
 //	POST /api/v1/audit/verify               does the chain hold?

@@ -1,0 +1,71 @@
+package console
+
+import (
+	"net/http"
+	"net/url"
+
+	"sekisho/admin"
+)
+
+// gatewaysPage is GET /gateways.
+type gatewaysPage struct {
+	view
+	Clients []admin.Client
+}
+
+func (p *Pages) gateways(w http.ResponseWriter, r *http.Request) {
+	v := p.open(w, r, "gateways")
+	if v == nil {
+		return
+	}
+	page := &gatewaysPage{view: *v}
+	page.Command = "sekisho client list"
+	var reply struct {
+		Clients []admin.Client `json:"clients"`
+	}
+	if problem := p.ask(r, http.MethodGet, "/api/v1/clients", nil, &reply); problem != nil {
+		p.fail(w, r, v, problem)
+		return
+	}
+	page.Clients = reply.Clients
+	p.show(w, http.StatusOK, "gateways", page)
+}
+
+// gatewayPage is GET /gateways/{client}: settings with their origin, the last logins, and how to set the gateway up.
+type gatewayPage struct {
+	view
+	Client admin.ClientDetail
+	Events []event
+}
+
+func (p *Pages) gateway(w http.ResponseWriter, r *http.Request) {
+	v := p.open(w, r, "gateways")
+	if v == nil {
+		return
+	}
+	page := &gatewayPage{view: *v}
+	name := r.PathValue("client")
+	page.Command = "sekisho client show " + shell(name)
+	if problem := p.ask(r, http.MethodGet, apiPath("clients", name), nil, &page.Client); problem != nil {
+		p.fail(w, r, v, problem)
+		return
+	}
+	page.Title = name
+	if events, problem := p.events(r, url.Values{"client": {name}, "limit": {"5"}}); problem == nil {
+		page.Events = p.withFixes(v, events)
+	}
+	p.show(w, http.StatusOK, "gateway", page)
+}
+
+// gatewayAct is POST /gateways/{client}/{act}.
+func (p *Pages) gatewayAct(w http.ResponseWriter, r *http.Request) {
+	name := r.PathValue("client")
+	if r.PathValue("act") != "release-ma" {
+		p.notFound(w, r)
+		return
+	}
+	p.act(w, r, "gateways", http.MethodPost, apiPath("clients", name, "release-ma"), nil, nil, func() {
+		sayNext(w, "released", name)
+		back(w, r)
+	})
+}

@@ -1,0 +1,116 @@
+package console
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"runtime"
+	"strings"
+	"time"
+
+	"sekisho/admin"
+)
+
+// auditPage is GET /audit: acts of operators, newest first, and whether the chain holds.
+type auditPage struct {
+	view
+	Events   []event
+	Next     string
+	Verified *admin.Verified
+}
+
+func (p *Pages) audit(w http.ResponseWriter, r *http.Request) {
+	if v := p.open(w, r, "audit"); v != nil {
+		p.showAudit(w, r, &auditPage{view: *v})
+	}
+}
+
+func (p *Pages) showAudit(w http.ResponseWriter, r *http.Request, page *auditPage) {
+	page.Command = "sekisho logins --acts"
+	q := url.Values{"acts": {"true"}, "limit": {"100"}}
+	if before := r.URL.Query().Get("before"); before != "" {
+		q.Set("before", before)
+	}
+	events, problem := p.events(r, q)
+	if problem != nil {
+		p.fail(w, r, &page.view, problem)
+		return
+	}
+	page.Events = p.withFixes(&page.view, events)
+	if len(events) == 100 {
+		page.Next = fmt.Sprintf("/audit?before=%d", events[len(events)-1].Seq)
+	}
+	p.show(w, http.StatusOK, "audit", page)
+}
+
+// verifyAudit is POST /audit/verify.
+func (p *Pages) verifyAudit(w http.ResponseWriter, r *http.Request) {
+	v := p.open(w, r, "audit")
+	if v == nil {
+		return
+	}
+	page := &auditPage{view: *v, Verified: &admin.Verified{}}
+	page.Here = "/audit"
+	if problem := p.ask(r, http.MethodPost, "/api/v1/audit/verify", nil, page.Verified); problem != nil {
+		p.fail(w, r, v, problem)
+		return
+	}
+	p.showAudit(w, r, page)
+}
+
+// diagnosticsPage is GET /diagnostics: how each part is, and a text for whoever helps.
+type diagnosticsPage struct {
+	view
+	Health  *admin.Health
+	Parts   []part
+	Clients []admin.ClientDetail
+	Support string
+}
+
+func (p *Pages) diagnostics(w http.ResponseWriter, r *http.Request) {
+	v := p.open(w, r, "diagnostics")
+	if v == nil {
+		return
+	}
+	page := &diagnosticsPage{view: *v, Health: &admin.Health{}}
+	page.Command = "sekisho health"
+	if problem := p.ask(r, http.MethodGet, "/api/v1/health", nil, page.Health); problem != nil {
+		p.fail(w, r, v, problem)
+		return
+	}
+	page.Parts = partsOf(page.Health)
+	for _, name := range p.clientNames(r) {
+		var c admin.ClientDetail
+		if p.ask(r, http.MethodGet, apiPath("clients", name), nil, &c) == nil {
+			page.Clients = append(page.Clients, c)
+		}
+	}
+	page.Support = p.support(page)
+	p.show(w, http.StatusOK, "diagnostics", page)
+}
+
+// support is a text to send to whoever helps. It holds what the page shows: no names of people, no addresses, no secrets.
+func (p *Pages) support(page *diagnosticsPage) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "sekisho %s, %s/%s, %s\n", page.Health.Version, runtime.GOOS, runtime.GOARCH, p.Now().UTC().Format(time.RFC3339))
+	for _, part := range page.Parts {
+		fmt.Fprintf(&b, "%s: %s\n", part.Name, part.Text)
+	}
+	for i, c := range page.Clients {
+		fmt.Fprintf(&b, "gateway %d: profile %s, message-authenticator %s, challenge %s\n", i+1, c.Profile, c.MessageAuthenticator, c.Challenge)
+	}
+	return b.String()
+}
+
+// serviceAct is POST /service/{act}.
+func (p *Pages) serviceAct(w http.ResponseWriter, r *http.Request) {
+	path, known := map[string]string{"reload": "/api/v1/config/reload", "accept-clock": "/api/v1/clock/accept"}[r.PathValue("act")]
+	if !known {
+		p.notFound(w, r)
+		return
+	}
+	p.act(w, r, "diagnostics", http.MethodPost, path, nil, nil, func() {
+		sayNext(w, r.PathValue("act"))
+		back(w, r)
+	})
+}
