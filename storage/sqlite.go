@@ -66,6 +66,8 @@ const (
 	sessionStmt
 	raiseStmt
 	releaseStmt
+	putRecordStmt
+	dropRecordStmt
 	statementCount
 )
 
@@ -107,6 +109,10 @@ var statements = [statementCount]string{
 		values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (nas, session, status, at) do nothing`,
 	raiseStmt:   `insert into ratchet (client, address, since) values (?, ?, ?) on conflict (client, address) do nothing`,
 	releaseStmt: `delete from ratchet where client = ? and address = ?`,
+	putRecordStmt: `insert into record (kind, id, version, account, state, due, lookup, data) values (?, ?, ?, ?, ?, ?, ?, ?)
+		on conflict (kind, id) do update set version = excluded.version, account = excluded.account, state = excluded.state,
+		due = excluded.due, lookup = excluded.lookup, data = excluded.data`,
+	dropRecordStmt: `delete from record where kind = ? and id = ?`,
 }
 
 func putSlab(table string) string {

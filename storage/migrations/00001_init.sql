@@ -122,3 +122,17 @@ create table ratchet (
   since   integer not null, -- Unix seconds
   primary key (client, address)
 ) strict, without rowid;
+
+-- What the life cycle keeps beside accounts and tokens. Data is sealed and bound to all other columns; memory finds
+-- records by them, so nothing here is searched.
+create table record (
+  kind    integer not null,
+  id      integer not null,
+  version integer not null,
+  account integer not null, -- 0: nobody
+  state   integer not null,
+  due     integer not null, -- Unix seconds; 0: never
+  lookup  blob    not null, -- keyed hash of the secret that finds it; all zero: none
+  data    blob    not null,
+  primary key (kind, id)
+) strict, without rowid;
