@@ -54,6 +54,7 @@ var routes = map[string]access{
 	"POST /api/v1/config/reload":               {operator.Configuration, byDoor},
 	"POST /api/v1/backup":                      {operator.Keys, byDoor},
 	"GET /api/v1/logins":                       {operator.ReadTokens, byDoor}, // shows what the caller's scope covers
+	"GET /api/v1/plots":                        {operator.ReadTokens, byDoor}, // of everybody: whose scope is narrower gets none
 	"GET /api/v1/audit":                        {operator.ReadAudit, byDoor},  // too
 	"POST /api/v1/audit/verify":                {operator.ReadAudit, byDoor},
 

@@ -10,6 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"sekisho/authn"
+	"sekisho/operator"
 )
 
 // Plots is what became of logins over a span, in equal steps.
@@ -86,6 +87,9 @@ func (s *Server) plotRoutes(api huma.API) {
 func (s *Server) showPlots(ctx context.Context, in *struct {
 	Span string `query:"span" enum:"1h,24h,7d,30d,90d" default:"24h"`
 }) (*struct{ Body Plots }, error) {
+	if by := PrincipalOf(ctx); !by.Scope.All() {
+		return nil, answerProblem(operator.NoRight, operator.ReadTokens, by)
+	}
 	now, span := s.Now(), spans[in.Span]
 	_, zone := now.Zone() // a day begins at midnight where the service stands
 	ahead := time.Duration(zone) * time.Second

@@ -117,4 +117,3 @@ func option(name, value string) string {
 	}
 	return " " + name + " " + shell(value)
 }
-

@@ -24,7 +24,7 @@ type homePage struct {
 }
 
 // part is one part of the service and how it is.
-type part struct{ Name, State, Text string }
+type part struct{ Name, Of, State, Text string } // Of: which directory
 
 // todo is one thing to look after.
 type todo struct {
@@ -76,9 +76,10 @@ func partsOf(h *admin.Health) []part {
 		if strings.HasPrefix(text, "ok") {
 			state = "ok"
 		}
-		all = append(all, part{name, state, text})
+		kind, of, _ := strings.Cut(name, " ")
+		all = append(all, part{kind, of, state, text})
 	}
-	slices.SortFunc(all, func(a, b part) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(all, func(a, b part) int { return strings.Compare(a.Name+a.Of, b.Name+b.Of) })
 	return all
 }
 

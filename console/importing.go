@@ -79,4 +79,3 @@ func importCommand(q url.Values) string {
 	}
 	return c
 }
-

@@ -2,6 +2,7 @@ package console
 
 import (
 	"cmp"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -211,7 +212,7 @@ func (p *Pages) withFixes(v *view, events []admin.Event) []event {
 		}
 		for _, name := range stageOrder {
 			if took := e.Stages[name]; took != "" {
-				out.Times = append(out.Times, stage{name, took})
+				out.Times = append(out.Times, stage{name, short(took)})
 			}
 		}
 		if e.Kind == "login" {
@@ -220,6 +221,19 @@ func (p *Pages) withFixes(v *view, events []admin.Event) []event {
 		all[i] = out
 	}
 	return all
+}
+
+// short makes a time easy to read: three digits and a unit.
+func short(took string) string {
+	d, err := time.ParseDuration(took)
+	if err != nil {
+		return took
+	}
+	unit, name := time.Millisecond, "ms"
+	if d >= time.Second {
+		unit, name = time.Second, "s"
+	}
+	return fmt.Sprintf("%.3g %s", float64(d)/float64(unit), name)
 }
 
 // fixFor says what an operator does about a reason.

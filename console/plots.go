@@ -13,9 +13,9 @@ import (
 
 // Sizes of a plot in its own units; the page scales it.
 const (
-	plotWidth  = 640
-	plotHeight = 200
-	plotLeft   = 44 // for the scale
+	plotWidth  = 380
+	plotHeight = 190
+	plotLeft   = 36 // for the scale
 	plotBottom = 26 // for the moments
 	plotTop    = 8
 )
@@ -108,14 +108,14 @@ func draw(v *admin.Plots, span string, zone *time.Location) plots {
 	return out
 }
 
-// plotTimes are up to seven moments below a plot.
+// plotTimes are up to five moments below a plot.
 func plotTimes(v *admin.Plots, zone *time.Location) []tick {
 	layout := "15:04"
 	if v.Seconds >= 6*3600 {
 		layout = "01-02"
 	}
 	var all []tick
-	every := (len(v.Steps) + 6) / 7
+	every := (len(v.Steps) + 4) / 5
 	for i := 0; i < len(v.Steps); i += max(every, 1) {
 		all = append(all, tick{X: stepX(i, len(v.Steps)), Y: plotHeight - 8, Label: v.Steps[i].At.In(zone).Format(layout)})
 	}

@@ -94,7 +94,7 @@ func (p *Pages) support(page *diagnosticsPage) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "sekisho %s, %s/%s, %s\n", page.Health.Version, runtime.GOOS, runtime.GOARCH, p.Now().UTC().Format(time.RFC3339))
 	for _, part := range page.Parts {
-		fmt.Fprintf(&b, "%s: %s\n", part.Name, part.Text)
+		fmt.Fprintf(&b, "%s: %s\n", strings.TrimSpace(part.Name+" "+part.Of), part.Text)
 	}
 	for i, c := range page.Clients {
 		fmt.Fprintf(&b, "gateway %d: profile %s, message-authenticator %s, challenge %s\n", i+1, c.Profile, c.MessageAuthenticator, c.Challenge)

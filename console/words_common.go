@@ -45,10 +45,11 @@ var commonWords = map[string]text{
 	"event.from":    {"from %s", "接続元 %s"},
 	"event.erased":  {"(erased)", "(消去済み)"},
 
-	"live.on":    {"New logins appear here by themselves.", "新しい認証を自動で表示しています。"},
-	"live.off":   {"Paused.", "一時停止中です。"},
-	"live.lost":  {"The connection was lost; trying again.", "接続が切れました。再接続しています。"},
-	"live.pause": {"Live", "自動更新"},
+	"live.on":     {"New logins appear here by themselves.", "新しい認証を自動で表示しています。"},
+	"live.off":    {"Paused.", "一時停止中です。"},
+	"live.lost":   {"The connection was lost; trying again.", "接続が切れました。再接続しています。"},
+	"live.pause":  {"Pause", "一時停止"},
+	"live.resume": {"Go on", "再開"},
 
 	"plot.logins":  {"Logins by result", "結果別の認証数"},
 	"plot.reasons": {"Most frequent reasons", "多い理由"},

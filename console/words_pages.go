@@ -39,9 +39,9 @@ var pageWords = map[string]text{
 	"home.more":    {"Show all", "すべて表示"},
 
 	"todo.message-authenticator": {"Gateway %s may log in without Message-Authenticator: require it when the gateway sends it.", "VPN装置 %s はMessage-Authenticatorなしの認証を許可しています。送信を確認し、必須にしてください。"},
-	"todo.expired":               {"%d assigned tokens have expired.", "割り当て済みのトークン%d本の有効期限が切れています。"},
-	"todo.expiring":              {"%d assigned tokens expire within 30 days.", "割り当て済みのトークン%d本の有効期限が30日以内に切れます。"},
-	"todo.pending":               {"%d tokens wait for their first right code.", "トークン%d本が利用開始登録待ちです。"},
+	"todo.expired":               {"Assigned tokens that have expired: %d", "割り当て済みのトークン%d本の有効期限が切れています。"},
+	"todo.expiring":              {"Assigned tokens that expire within 30 days: %d", "割り当て済みのトークン%d本の有効期限が30日以内に切れます。"},
+	"todo.pending":               {"Tokens that wait for their first right code: %d", "トークン%d本が利用開始登録待ちです。"},
 	"step.gateway":               {"No gateway is configured. Add one and let the service read it:", "VPN装置が設定されていません。設定に追加して再読み込みしてください:"},
 	"step.import":                {"There is no token yet. Look at a seed file first, nothing is changed:", "トークンがまだありません。まず取り込みファイルを確認してください(変更はされません):"},
 	"step.login":                 {"Nobody has logged in yet. Try it:", "認証の記録がまだありません。次のコマンドで試せます:"},

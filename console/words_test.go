@@ -16,7 +16,7 @@ func families() map[string][]string {
 	all := map[string][]string{
 		"state": {"accept", "reject", "challenge", "discard", "in stock", "in use", "expired", "destroyed", "pending", "active", "suspended", "revoked"},
 		"form":  {"hardware", "software"}, "span": plotSpans, "stage": {"lookup", "bind", "lock", "total"},
-		"role": {}, "factor": {"password", "pin", "gateway", "none"}, "case": {"both-right", "code-wrong", "first-wrong", "first-alone"},
+		"role": {}, "part": {"store", "clock", "radius", "directory"}, "factor": {"password", "pin", "gateway", "none"}, "case": {"both-right", "code-wrong", "first-wrong", "first-alone"},
 		"challenge": {"none", "plain", "blind"}, "fix": {"unlock", "user", "find", "name", "explain", "gateway", "service"},
 		"step": {"gateway", "import", "login"}, "step-command": {"gateway", "import", "login"},
 		"said":    {"signed-out", "unlocked", "released", "token-assign", "token-confirm", "token-revoke", "reload", "accept-clock"},

@@ -23,6 +23,11 @@ var valueWords = map[string]text{
 	"stage.lock":   {"lock", "ロック待ち"},
 	"stage.total":  {"total", "合計"},
 
+	"part.store":     {"store", "データベース"},
+	"part.clock":     {"clock", "時計"},
+	"part.radius":    {"RADIUS", "RADIUS"},
+	"part.directory": {"directory", "ディレクトリ"},
+
 	"role.master":   {"master", "マスターユーザ"},
 	"role.admin":    {"administrator", "管理者ユーザ"},
 	"role.helpdesk": {"help desk", "ヘルプデスク"},

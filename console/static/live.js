@@ -46,7 +46,7 @@ export function follow(box) {
   async function run(signal) {
     const answer = await fetch(box.dataset.follow, { signal, headers: { Accept: "application/x-ndjson" } });
     if (!answer.ok) throw new Error(answer.status);
-    status.textContent = box.dataset.on;
+    status.textContent = box.dataset.running;
     const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
     let rest = "";
     for (;;) {
@@ -60,7 +60,7 @@ export function follow(box) {
 
   async function start() {
     const mine = stop = new AbortController();
-    button.setAttribute("aria-pressed", "true");
+    button.textContent = box.dataset.pause;
     for (let wait = 1000; !mine.signal.aborted; wait = Math.min(2 * wait, 30000)) {
       try {
         await run(mine.signal);
@@ -78,8 +78,8 @@ export function follow(box) {
     if (stop) {
       stop.abort();
       stop = null;
-      button.setAttribute("aria-pressed", "false");
-      status.textContent = box.dataset.off;
+      button.textContent = box.dataset.resume;
+      status.textContent = box.dataset.paused;
     } else {
       start();
     }
