@@ -47,12 +47,14 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"sekisho/authn"
+	"sekisho/desk"
 	"sekisho/operator"
 	"sekisho/token"
 )
 
 // Store is what the API may do with the data.
 type Store interface {
+	authn.Records
 	Update(keys authn.Keys, f func(*authn.Held) (authn.Change, error), done func(error)) error
 	// Import brings a batch in, whole or not at all, however large it is, and tells progress how many rows of how many are
 	// written. authn.ErrExists: something of it is here meanwhile.
@@ -61,6 +63,8 @@ type Store interface {
 	AccountOf(directory, external string) authn.AccountID
 	// Account gives a copy; authn.ErrNotFound when there is none.
 	Account(id authn.AccountID) (*authn.Account, error)
+	// Accounts lists in the order of IDs.
+	Accounts(ctx context.Context, q AccountQuery) ([]*authn.Account, error)
 	// FindToken gives the living token with a serial, else the one with a credential ID; zero when there is none.
 	FindToken(ctx context.Context, name string) (token.ID, error)
 	// FindSerial gives the living token with a serial; zero when there is none.
@@ -102,11 +106,21 @@ type TokenHolder struct {
 
 // TokenQuery narrows a listing of tokens; zero fields narrow nothing.
 type TokenQuery struct {
-	State token.State // at Now: Expired counts
-	Form  token.Form
-	Now   time.Time
-	After token.ID // last ID of the page before
-	Limit int      // 1 to 1000
+	State  token.State // at Now: Expired counts
+	Form   token.Form
+	Serial string // beginning of the serial
+	Free   bool   // held by nobody, and never was
+	Now    time.Time
+	After  token.ID // last ID of the page before
+	Limit  int      // 1 to 1000
+}
+
+// AccountQuery narrows a listing of accounts; zero fields narrow nothing.
+type AccountQuery struct {
+	Directory string
+	Name      string          // beginning of the name
+	After     authn.AccountID // last ID of the page before
+	Limit     int             // 1 to 1000
 }
 
 // LoginQuery narrows a listing of events; zero fields narrow nothing.
@@ -187,6 +201,7 @@ type Server struct {
 	Store       Store
 	Directories authn.Directories
 	Keys        Keys
+	Desk        *desk.Desk // does the acts of the life cycle
 	Clients     Clients
 	Policies    []*authn.Policy // as logins have them
 	Clock       Clock
@@ -209,7 +224,14 @@ type Server struct {
 
 	importing *sync.Mutex // one import at a time
 
-	tally *tally // of logins, for plots
+	calls *calls
+}
+
+// calls is what is remembered of calls.
+type calls struct {
+	paces   paces
+	replies replies
+	tally   tally // of logins, for plots
 }
 
 // Health is the service's word on itself.
@@ -222,30 +244,36 @@ type Health struct {
 // Handler is the API with identity, refusal and panic handling around it. Requests have to come through a connection
 // that [Server.Serve] accepted.
 func (s *Server) Handler() http.Handler {
-	s.acts, s.importing, s.tally = new(sync.Mutex), new(sync.Mutex), new(tally)
+	s.acts, s.importing, s.calls = new(sync.Mutex), new(sync.Mutex), new(calls)
 	if s.Former != nil {
-		s.acts, s.importing, s.tally, s.Former = s.Former.acts, s.Former.importing, s.Former.tally, nil
+		s.acts, s.importing, s.calls, s.Former = s.Former.acts, s.Former.importing, s.Former.calls, nil
 	}
 	mux := http.NewServeMux()
 	config := huma.DefaultConfig("Sekisho", "1")
 	config.OpenAPIPath = "/api/openapi"
 	config.DocsPath, config.SchemasPath = "", ""
 	config.CreateHooks = nil
+	config.Formats = formats()
 	api := humago.New(mux, config)
 	s.tokenRoutes(api)
 	s.userRoutes(api)
+	s.linkRoutes(api)
+	s.requestRoutes(api)
 	s.nameRoutes(api)
 	s.serviceRoutes(api)
 	s.explainRoutes(api)
 	s.auditRoutes(api, mux)
 	s.plotRoutes(api)
 	mux.HandleFunc("GET /api/v1/logins", s.logins)
+	describeLogins(api)
 	mux.HandleFunc("POST /api/v1/backup", s.backup)
+	describe(api)
 	return s.guard(mux)
 }
 
 // guard asks who calls, refuses everybody else, and turns a panic into one failed request.
 func (s *Server) guard(mux *http.ServeMux) http.Handler {
+	next := s.paced(s.once(mux))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
 			if p := recover(); p != nil {
@@ -272,7 +300,7 @@ func (s *Server) guard(mux *http.ServeMux) http.Handler {
 				return
 			}
 		}
-		mux.ServeHTTP(w, r)
+		next.ServeHTTP(w, r)
 	})
 }
 

@@ -45,6 +45,41 @@ var routes = map[string]access{
 	"PUT /api/v1/users/{user}/pin":     {operator.SetPIN, byHandler},
 	"POST /api/v1/users/{user}/unlock": {operator.Unlock, byHandler},
 
+	"POST /api/v1/tokens/{token}/suspend":     {operator.Suspend, byHandler},
+	"POST /api/v1/tokens/{token}/resume":      {operator.Suspend, byHandler},
+	"POST /api/v1/tokens/{token}/lost":        {operator.Suspend, byHandler},
+	"POST /api/v1/tokens/{token}/revoke-lost": {operator.RevokeLost, byHandler},
+	"POST /api/v1/tokens/{token}/test":        {operator.Resync, byHandler},
+	"POST /api/v1/tokens/{token}/resync":      {operator.Resync, byHandler},
+	"POST /api/v1/tokens/{token}/reset-drift": {operator.Resync, byHandler},
+	"POST /api/v1/tokens/{token}/retire":      {operator.Revoke, byHandler},
+	"POST /api/v1/tokens/{token}/register":    {operator.Assign, byHandler},
+	"POST /api/v1/tokens/extend":              {operator.Extend, byHandler},
+	"POST /api/v1/tokens/revoke":              {operator.Revoke, byHandler},
+	"POST /api/v1/tokens/reserve":             {operator.Assign, byHandler},
+
+	"GET /api/v1/users":                     {operator.ReadTokens, byDoor}, // shows what the caller's scope covers
+	"POST /api/v1/users/{user}/temporary":   {operator.Temporary, byHandler},
+	"DELETE /api/v1/users/{user}/temporary": {operator.Temporary, byHandler},
+	"POST /api/v1/users/{user}/first-login": {operator.Temporary, byHandler},
+	"POST /api/v1/users/{user}/pin/force":   {operator.SetPIN, byHandler},
+	"POST /api/v1/users/{user}/pin/reset":   {operator.SetPIN, byHandler},
+	"POST /api/v1/users/{user}/waive":       {operator.Waive, byHandler},
+	"POST /api/v1/users/{user}/undo":        {operator.Undo, byHandler},
+	"POST /api/v1/undo":                     {operator.Undo, byHandler},
+	"POST /api/v1/users/{user}/activations": {operator.Assign, byHandler},
+
+	"GET /api/v1/activations":                      {operator.ReadTokens, byDoor}, // shows what the caller's scope covers
+	"GET /api/v1/activations/{activation}":         {operator.ReadTokens, byHandler},
+	"POST /api/v1/activations/{activation}/resend": {operator.Assign, byHandler},
+	"POST /api/v1/activations/{activation}/revoke": {operator.Assign, byHandler},
+	"POST /api/v1/invitations":                     {operator.Assign, byHandler},
+	"POST /api/v1/letters":                         {operator.Assign, byHandler},
+	"GET /api/v1/requests":                         {operator.ReadTokens, byDoor}, // shows what the caller's scope covers
+	"GET /api/v1/requests/{request}":               {operator.ReadTokens, byHandler},
+	"POST /api/v1/requests/{request}/approve":      {operator.Approve, byHandler},
+	"POST /api/v1/requests/{request}/refuse":       {operator.Approve, byHandler},
+
 	"GET /api/v1/names":                        {operator.ReadTokens, byHandler},
 	"GET /api/v1/explain":                      {operator.ReadTokens, byHandler},
 	"GET /api/v1/clients":                      {operator.ReadTokens, byDoor},

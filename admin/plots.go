@@ -95,7 +95,7 @@ func (s *Server) showPlots(ctx context.Context, in *struct {
 	ahead := time.Duration(zone) * time.Second
 	v := Plots{To: now.Add(ahead).Truncate(span.step).Add(span.step - ahead).UTC(), Seconds: int64(span.step / time.Second)}
 	v.From = v.To.Add(-span.length)
-	t := s.tally
+	t := &s.calls.tally
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err := t.count(ctx, s.Store, s.Store.Seq(), now, v.From); err != nil {

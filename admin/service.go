@@ -19,19 +19,7 @@ func (s *Server) serviceRoutes(api huma.API) {
 	huma.Get(api, "/api/v1/health", func(context.Context, *struct{}) (*struct{ Body Health }, error) {
 		return &struct{ Body Health }{s.Health()}, nil
 	})
-	huma.Get(api, "/api/v1/clients", func(context.Context, *struct{}) (*struct {
-		Body struct {
-			Clients []Client `json:"clients"`
-		}
-	}, error) {
-		out := &struct {
-			Body struct {
-				Clients []Client `json:"clients"`
-			}
-		}{}
-		out.Body.Clients = append([]Client{}, s.Clients.Clients()...)
-		return out, nil
-	})
+	huma.Get(api, "/api/v1/clients", s.listClients)
 	huma.Get(api, "/api/v1/clients/{client}", s.showClient)
 	huma.Post(api, "/api/v1/clients/{client}/release-ma", s.releaseMA)
 	huma.Post(api, "/api/v1/clock/accept", s.acceptClock)
@@ -89,8 +77,13 @@ func (s *Server) note(ctx context.Context, name, detail string) (*doneReply, err
 	})))
 }
 
-// logins streams events as JSON, one in each line, oldest first. It stands beside huma, which answers in one piece.
+// logins streams events as JSON, one in each line, oldest first; or it answers as every list does, the newest first, where
+// one asks so. It stands beside huma, which answers in one piece.
 func (s *Server) logins(w http.ResponseWriter, r *http.Request) {
+	if wantsPage(r) {
+		s.pageLogins(w, r)
+		return
+	}
 	q, follow, problem := s.loginQuery(r)
 	if problem != nil {
 		writeProblem(w, problem)

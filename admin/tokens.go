@@ -14,13 +14,6 @@ import (
 	"sekisho/token"
 )
 
-type tokenPage struct {
-	Body struct {
-		Tokens []Token `json:"tokens"`
-		Next   string  `json:"next,omitempty" doc:"give it as after for the next page; absent on the last one"`
-	}
-}
-
 // Enrolled is a new software token, its secret included: this answer alone shows it.
 type Enrolled struct {
 	Token  Token  `json:"token"`
@@ -30,8 +23,13 @@ type Enrolled struct {
 
 // Done tells what an act left behind.
 type Done struct {
-	Seq    uint64 `json:"seq" doc:"of the event in the audit chain"`
+	Seq    uint64 `json:"seq" doc:"of the event in the audit chain; 0: none was written"`
 	Detail string `json:"detail"`
+
+	DryRun       bool     `json:"dry_run,omitempty" doc:"nothing was changed"`
+	Effects      []Effect `json:"effects,omitempty" doc:"of a dry run: what would change"`
+	RegisterFrom string   `json:"register_from,omitempty" doc:"of a dry run: from when what is revoked may be registered again; RFC 3339"`
+	OnlyRegister bool     `json:"only_register,omitempty" doc:"the caller has no working token left; the session goes on for registering one"`
 }
 
 type doneReply struct{ Body Done }
@@ -40,7 +38,7 @@ func done(e *authn.Event, err error) (*doneReply, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &doneReply{Done{e.Seq, e.Detail}}, nil
+	return &doneReply{Done{Seq: e.Seq, Detail: e.Detail}}, nil
 }
 
 func (s *Server) tokenRoutes(api huma.API) {
@@ -52,44 +50,10 @@ func (s *Server) tokenRoutes(api huma.API) {
 	huma.Post(api, "/api/v1/tokens/{token}/confirm", s.confirm)
 	huma.Post(api, "/api/v1/tokens/{token}/revoke", s.revoke)
 	huma.Post(api, "/api/v1/users/{user}/tokens", s.enroll)
+	s.tokenActRoutes(api)
 }
 
-var states = map[string]token.State{"in stock": token.InStock, "in use": token.InUse, "expired": token.Expired, "destroyed": token.Destroyed}
-
-var forms = map[string]token.Form{"software": token.Software, "hardware": token.Hardware}
-
-func (s *Server) listTokens(ctx context.Context, in *struct {
-	After string `query:"after" doc:"ID of the last token of the page before"`
-	Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
-	State string `query:"state" enum:"in stock,in use,expired,destroyed"`
-	Form  string `query:"form" enum:"software,hardware"`
-}) (*tokenPage, error) {
-	q := TokenQuery{State: states[in.State], Form: forms[in.Form], Now: s.Now(), Limit: in.Limit}
-	if in.After != "" {
-		var err error
-		q.After, err = token.ParseID(in.After)
-		if err != nil {
-			return nil, newProblem(http.StatusUnprocessableEntity, "bad-input", capital(err.Error()))
-		}
-	}
-	all, err := s.Store.Tokens(ctx, q)
-	if err != nil {
-		return nil, s.problem(err)
-	}
-	page := &tokenPage{}
-	page.Body.Tokens = make([]Token, len(all))
-	for i, info := range all {
-		page.Body.Tokens[i] = viewInfo(info, q.Now)
-	}
-	if len(all) == in.Limit {
-		page.Body.Next = all[len(all)-1].Token.ID.String()
-	}
-	return page, nil
-}
-
-func (s *Server) showToken(ctx context.Context, in *struct {
-	Token string `path:"token" maxLength:"128" doc:"serial, credential ID or ID"`
-}) (*struct{ Body Token }, error) {
+func (s *Server) showToken(ctx context.Context, in *struct{ TokenPath }) (*versioned[Token], error) {
 	info, err := s.token(ctx, in.Token)
 	if err != nil {
 		return nil, err
@@ -97,7 +61,7 @@ func (s *Server) showToken(ctx context.Context, in *struct {
 	if p := s.allowToken(ctx, operator.ReadTokens, in.Token, info.holding()); p != nil {
 		return nil, p
 	}
-	return &struct{ Body Token }{viewInfo(info, s.Now())}, nil
+	return withVersion(viewInfo(info, s.Now())), nil
 }
 
 func (s *Server) assign(ctx context.Context, in *struct {

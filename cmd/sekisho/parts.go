@@ -10,6 +10,7 @@ import (
 
 	"sekisho/admin"
 	"sekisho/authn"
+	"sekisho/desk"
 )
 
 // parts are what one configuration makes. They are built as a whole and take the place of the former ones as a whole.
@@ -17,6 +18,7 @@ type parts struct {
 	config      *Config
 	directories authn.Directories
 	login       *authn.Authenticator
+	desk        *desk.Desk
 	api         *admin.Server
 	handler     http.Handler  // of api
 	calls       *atomic.Int64 // being served, of all parts with these directories
@@ -45,8 +47,9 @@ func (s *service) build(config *Config, former *parts, sameDirectories bool) (*p
 		Epoch: uint32(s.db.Epoch()), Clock: s.clock.Clock, Now: time.Now, Log: s.log, Metrics: s.counters,
 		Batches: true, Former: former.login,
 	}
+	p.desk = s.desk(config, p.directories)
 	p.api = &admin.Server{
-		Store: adminStore{s.db}, Directories: p.directories, Keys: s.db.Keys(), Clients: gateways{config.Radius, s.db}, Policies: p.login.Policies, Clock: s.clock,
+		Store: adminStore{s.db}, Directories: p.directories, Keys: s.db.Keys(), Desk: p.desk, Clients: gateways{config.Radius, s.db}, Policies: p.login.Policies, Clock: s.clock,
 		Explain:   explains(config.Radius, d, p.login),
 		Operators: admin.Operators{Names: config.Admin.Operators}, Issuer: config.Enroll.Issuer,
 		DateOnly: config.dateOnly(),
