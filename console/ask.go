@@ -3,7 +3,6 @@ package console
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -109,29 +108,12 @@ func fault() *admin.Problem {
 	return &admin.Problem{Status: http.StatusInternalServerError, Code: "fault"}
 }
 
-// events asks for logins, newest first.
-func (p *Pages) events(r *http.Request, q url.Values) ([]admin.Event, *admin.Problem) {
-	a := p.send(r, http.MethodGet, "/api/v1/logins?"+q.Encode(), "", nil, 0)
-	if problem := p.read(a, "/api/v1/logins", nil); problem != nil {
-		return nil, problem
-	}
-	var all []admin.Event
-	for in := json.NewDecoder(&a.body); ; {
-		var e admin.Event
-		err := in.Decode(&e)
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			p.Log.Error("the list of logins could not be read", "error", err)
-			return nil, fault()
-		}
-		all = append(all, e)
-	}
-	for i, j := 0, len(all)-1; i < j; i, j = i+1, j-1 {
-		all[i], all[j] = all[j], all[i]
-	}
-	return all, nil
+// events asks for a page of logins, newest first.
+func (p *Pages) events(r *http.Request, q url.Values) (admin.EventList, *admin.Problem) {
+	var list admin.EventList
+	q.Set("format", "json")
+	problem := p.ask(r, http.MethodGet, "/api/v1/logins?"+q.Encode(), nil, &list)
+	return list, problem
 }
 
 // apiPath joins segments, each escaped, below /api/v1/.

@@ -36,6 +36,7 @@ type gatewayPage struct {
 	view
 	Client admin.ClientDetail
 	Events []event
+	Acts   []actLink
 }
 
 func (p *Pages) gateway(w http.ResponseWriter, r *http.Request) {
@@ -51,21 +52,11 @@ func (p *Pages) gateway(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	page.Title = name
-	if events, problem := p.events(r, url.Values{"client": {name}, "limit": {"5"}}); problem == nil {
-		page.Events = p.withFixes(v, events)
+	if page.Client.Ratchet != "" {
+		page.Acts = v.links("gateways", name, "/gateways/"+url.PathEscape(name), nil, "release-ma")
+	}
+	if list, problem := p.events(r, url.Values{"client": {name}, "limit": {"5"}}); problem == nil {
+		page.Events = p.withFixes(v, list.Events)
 	}
 	p.show(w, http.StatusOK, "gateway", page)
-}
-
-// gatewayAct is POST /gateways/{client}/{act}.
-func (p *Pages) gatewayAct(w http.ResponseWriter, r *http.Request) {
-	name := r.PathValue("client")
-	if r.PathValue("act") != "release-ma" {
-		p.notFound(w, r)
-		return
-	}
-	p.act(w, r, "gateways", http.MethodPost, apiPath("clients", name, "release-ma"), nil, nil, func() {
-		sayNext(w, "released", name)
-		back(w, r)
-	})
 }

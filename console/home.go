@@ -53,12 +53,12 @@ func (p *Pages) home(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if v.Can("tokens.read") {
-		events, problem := p.events(r, url.Values{"limit": {"8"}})
+		list, problem := p.events(r, url.Values{"limit": {"8"}})
 		if problem != nil {
 			p.fail(w, r, v, problem)
 			return
 		}
-		page.Events = p.withFixes(v, events)
+		page.Events = p.withFixes(v, list.Events)
 		page.Follow = "/api/v1/logins?follow=true&limit=1"
 		page.Plots = p.plots(r, "24h")
 		p.lookAfter(r, page)
@@ -98,7 +98,7 @@ func (p *Pages) lookAfter(r *http.Request, page *homePage) {
 			}
 		}
 	}
-	var tokens tokenList
+	var tokens admin.TokenList
 	if p.ask(r, http.MethodGet, "/api/v1/tokens?limit="+strconv.Itoa(scanned), nil, &tokens) == nil {
 		if len(tokens.Tokens) == 0 {
 			page.Empty = append(page.Empty, "import")

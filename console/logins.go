@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"sekisho/admin"
@@ -47,8 +48,7 @@ type stage struct{ Name, Took string }
 // fix is the act or page that mends what a reason tells.
 type fix struct {
 	Key  string // of the words fix.KEY; empty: nothing mends it here
-	Path string // of a page, or of a form's act
-	Post bool
+	Path string // of the page or act
 }
 
 const loginsPerPage = 50
@@ -119,25 +119,27 @@ func (p *Pages) logins(w http.ResponseWriter, r *http.Request) {
 	page.Clients = p.clientNames(r)
 	q := page.Filter.query(p.Now())
 	q.Set("limit", strconv.Itoa(loginsPerPage))
-	before := r.URL.Query().Get("before")
-	if before != "" {
-		q.Set("before", before)
+	after := r.URL.Query().Get("after")
+	if after != "" {
+		q.Set("after", after)
 	}
-	events, problem := p.events(r, q)
+	list, problem := p.events(r, q)
 	if problem != nil {
 		page.view.Problem = problemIn(v.Lang, problem)
 		p.show(w, problem.Status, "logins", page)
 		return
 	}
-	page.Events = p.withFixes(v, events)
-	address := page.Filter.address()
-	page.CSV = "/logins.csv?" + address.Encode()
-	if len(events) == loginsPerPage {
-		address.Set("before", strconv.FormatUint(events[len(events)-1].Seq, 10))
+	page.Events = p.withFixes(v, list.Events)
+	sheet := page.Filter.query(p.Now())
+	sheet.Set("format", "csv")
+	page.CSV = "/api/v1/logins?" + sheet.Encode()
+	if list.Next != "" {
+		address := page.Filter.address()
+		address.Set("after", list.Next)
 		page.Next = "/logins?" + address.Encode()
 	}
 	page.Command = loginsCommand(page.Filter)
-	if before == "" {
+	if after == "" {
 		page.Plots = p.plots(r, cmp.Or(page.Filter.Span, "24h"))
 		follow := page.Filter.query(p.Now())
 		follow.Set("follow", "true")
@@ -156,6 +158,24 @@ func (p *Pages) plots(r *http.Request, span string) *plots {
 	}
 	out := draw(&counted, span, p.Zone)
 	return &out
+}
+
+// shell quotes one word of a command.
+func shell(s string) string {
+	if s != "" && !strings.ContainsFunc(s, func(c rune) bool {
+		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("-_./:@,+=", c)
+	}) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// option is one option of a command, or nothing where it has no value.
+func option(name, value string) string {
+	if value == "" {
+		return ""
+	}
+	return " " + name + " " + shell(value)
 }
 
 func (p *Pages) clientNames(r *http.Request) []string {
@@ -242,25 +262,25 @@ func fixFor(v *view, e *admin.Event, person string) fix {
 	switch e.Reason {
 	case "must-wait", "account-stopped", "source-limit", "second-missed", "first-of-two", "ask-second-code":
 		if known && v.Can("users.unlock") {
-			return fix{"unlock", person + "/unlock", true}
+			return fix{"unlock", person + "/unlock"}
 		}
 	case "wrong-code", "wrong-both", "already-used", "no-token", "no-pin", "wrong-pin", "wrong-first-right-code",
 		"token-expired", "token-suspended", "token-revoked", "token-pending", "token-not-started":
 		if known {
-			return fix{"user", person, false}
+			return fix{"user", person}
 		}
-		return fix{"find", person, false}
+		return fix{"find", person}
 	case "unknown-user", "ambiguous-user":
-		return fix{"name", "/explain?" + url.Values{"user": {e.User}, "client": {e.Client}}.Encode(), false}
+		return fix{"name", "/explain?" + url.Values{"user": {e.User}, "client": {e.Client}}.Encode()}
 	case "no-policy", "denied", "reply-missing", "bind-budget", "pair-budget":
-		return fix{"explain", "/explain?" + url.Values{"user": {e.User}, "client": {e.Client}, "station": {e.Station}}.Encode(), false}
+		return fix{"explain", "/explain?" + url.Values{"user": {e.User}, "client": {e.Client}, "station": {e.Station}}.Encode()}
 	case "method-not-taken", "too-late", "bad-state", "spent-state":
 		if e.Client != "" {
-			return fix{"gateway", "/gateways/" + url.PathEscape(e.Client), false}
+			return fix{"gateway", "/gateways/" + url.PathEscape(e.Client)}
 		}
 	case "directory-down", "store-down", "clock-doubt", "overloaded", "fault":
 		if v.Can("service.read") {
-			return fix{"service", "/diagnostics", false}
+			return fix{"service", "/diagnostics"}
 		}
 	}
 	return fix{}

@@ -28,17 +28,17 @@ func (p *Pages) audit(w http.ResponseWriter, r *http.Request) {
 func (p *Pages) showAudit(w http.ResponseWriter, r *http.Request, page *auditPage) {
 	page.Command = "sekisho logins --acts"
 	q := url.Values{"acts": {"true"}, "limit": {"100"}}
-	if before := r.URL.Query().Get("before"); before != "" {
-		q.Set("before", before)
+	if after := r.URL.Query().Get("after"); after != "" {
+		q.Set("after", after)
 	}
-	events, problem := p.events(r, q)
+	list, problem := p.events(r, q)
 	if problem != nil {
 		p.fail(w, r, &page.view, problem)
 		return
 	}
-	page.Events = p.withFixes(&page.view, events)
-	if len(events) == 100 {
-		page.Next = fmt.Sprintf("/audit?before=%d", events[len(events)-1].Seq)
+	page.Events = p.withFixes(&page.view, list.Events)
+	if list.Next != "" {
+		page.Next = "/audit?after=" + url.QueryEscape(list.Next)
 	}
 	p.show(w, http.StatusOK, "audit", page)
 }
@@ -65,6 +65,7 @@ type diagnosticsPage struct {
 	Parts   []part
 	Clients []admin.ClientDetail
 	Support string
+	Acts    []actLink
 }
 
 func (p *Pages) diagnostics(w http.ResponseWriter, r *http.Request) {
@@ -86,6 +87,11 @@ func (p *Pages) diagnostics(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	page.Support = p.support(page)
+	for _, name := range []string{"reload", "accept-clock"} {
+		if v.Can(actKinds["service"][name].Right) {
+			page.Acts = append(page.Acts, actLink{"service", name, "/service/" + name + "?back=/diagnostics", actKinds["service"][name].Grave})
+		}
+	}
 	p.show(w, http.StatusOK, "diagnostics", page)
 }
 
@@ -100,17 +106,4 @@ func (p *Pages) support(page *diagnosticsPage) string {
 		fmt.Fprintf(&b, "gateway %d: profile %s, message-authenticator %s, challenge %s\n", i+1, c.Profile, c.MessageAuthenticator, c.Challenge)
 	}
 	return b.String()
-}
-
-// serviceAct is POST /service/{act}.
-func (p *Pages) serviceAct(w http.ResponseWriter, r *http.Request) {
-	path, known := map[string]string{"reload": "/api/v1/config/reload", "accept-clock": "/api/v1/clock/accept"}[r.PathValue("act")]
-	if !known {
-		p.notFound(w, r)
-		return
-	}
-	p.act(w, r, "diagnostics", http.MethodPost, path, nil, nil, func() {
-		sayNext(w, r.PathValue("act"))
-		back(w, r)
-	})
 }

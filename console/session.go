@@ -79,8 +79,9 @@ func (p *Pages) stepUpRoutes(mux *http.ServeMux) {
 }
 
 // askStepUp shows the page that asks for both factors before the act of r, whose form it holds.
-func (p *Pages) askStepUp(w http.ResponseWriter, r *http.Request, v *view, a *admin.Problem) {
-	page := &stepUpPage{view: *v, Act: r.URL.Path, Back: ours(r.PostFormValue("back"))}
+func (p *Pages) askStepUp(w http.ResponseWriter, r *http.Request, v *view, back string, a *admin.Problem) {
+	page := &stepUpPage{view: *v, Act: r.URL.EscapedPath(), Back: back}
+	page.Command = ""
 	page.Title, page.Here = word(v.Lang, "page.step-up"), page.Back
 	for name, values := range r.PostForm {
 		for _, value := range values {
@@ -100,8 +101,8 @@ func (p *Pages) stepUp(w http.ResponseWriter, r *http.Request, acts http.Handler
 		return
 	}
 	again := r.Clone(r.Context())
-	again.URL = &url.URL{Path: ours(r.PostFormValue("act"))}
-	again.RequestURI = again.URL.Path
+	again.RequestURI = ours(r.PostFormValue("act"))
+	again.URL, _ = url.Parse(again.RequestURI) // ours parsed it
 	again.Form, again.PostForm = url.Values{}, url.Values{}
 	for name, values := range r.PostForm {
 		if len(name) > len(heldField) && name[:len(heldField)] == heldField {
@@ -123,33 +124,9 @@ func (p *Pages) stepUp(w http.ResponseWriter, r *http.Request, acts http.Handler
 			p.toSignIn(w, r)
 			return
 		}
-		p.askStepUp(w, again, v, problem)
+		p.askStepUp(w, again, v, ours(again.PostFormValue("back")), problem)
 		return
 	}
 	passCookies(w, a)
 	acts.ServeHTTP(w, again)
-}
-
-// act does what a form asks for: one call of the API, then back to where the form stood, with a word. A refusal is shown as
-// a page; one that asks for both factors again leads there.
-func (p *Pages) act(w http.ResponseWriter, r *http.Request, page, method, path string, in, out any, done func()) {
-	v := p.open(w, r, page)
-	if v == nil {
-		return
-	}
-	problem := p.ask(r, method, path, in, out)
-	switch {
-	case problem == nil:
-		done()
-	case problem.Code == "step-up":
-		p.askStepUp(w, r, v, nil)
-	default:
-		v.Here = ours(r.PostFormValue("back"))
-		p.fail(w, r, v, problem)
-	}
-}
-
-// back returns to where the form of an act stood.
-func back(w http.ResponseWriter, r *http.Request) {
-	http.Redirect(w, r, ours(r.PostFormValue("back")), http.StatusSeeOther)
 }

@@ -83,6 +83,8 @@ var menu = []menuItem{
 	{"users", "/users", operator.ReadTokens},
 	{"tokens", "/tokens", operator.ReadTokens},
 	{"import", "/import", operator.Import},
+	{"activations", "/activations", operator.ReadTokens},
+	{"requests", "/requests", operator.ReadTokens},
 	{"logins", "/logins", operator.ReadTokens},
 	{"gateways", "/gateways", operator.ReadTokens},
 	{"audit", "/audit", operator.ReadAudit},
@@ -181,6 +183,10 @@ func readSaid(text string) *said {
 // problemIn words a refusal. A code without words of ours shows the API's sentence.
 func problemIn(lang string, a *admin.Problem) *problem {
 	v := &problem{Status: a.Status, Code: a.Code, Sentence: a.Detail, Places: a.Errors}
+	if lang == "ja" && a.SentenceJA != "" {
+		v.Sentence = a.SentenceJA
+		return v
+	}
 	if _, known := words["problem."+a.Code]; known && (lang == "ja" || a.Detail == "") {
 		v.Sentence = word(lang, "problem."+a.Code)
 	}
@@ -328,11 +334,11 @@ func momentOf(v any, zone *time.Location, layout string) moment {
 // tone is how a state looks beside its word: a sign and a colour.
 func tone(state string) string {
 	switch state {
-	case "accept", "active", "in use", "in service", "ok", "agreed", "used", "sent", "new":
+	case "accept", "active", "in use", "in-service", "ok", "approved", "used up", "agreed", "set":
 		return "good"
-	case "reject", "revoked", "destroyed", "expired", "refused", "failed", "bad", "broken":
+	case "reject", "revoked", "destroyed", "expired", "refused", "lapsed":
 		return "bad"
-	case "challenge", "pending", "suspended", "waiting", "asked", "warning":
+	case "challenge", "pending", "suspended", "waiting", "open", "started", "asked", "warning":
 		return "wait"
 	}
 	return "plain"

@@ -14,13 +14,16 @@ import (
 // families are the texts that are looked up by a value, with the values that there are.
 func families() map[string][]string {
 	all := map[string][]string{
-		"state": {"accept", "reject", "challenge", "discard", "in stock", "in use", "expired", "destroyed", "pending", "active", "suspended", "revoked"},
-		"form":  {"hardware", "software"}, "span": plotSpans, "stage": {"lookup", "bind", "lock", "total"},
-		"role": {}, "part": {"store", "clock", "radius", "directory"}, "factor": {"password", "pin", "gateway", "none"}, "case": {"both-right", "code-wrong", "first-wrong", "first-alone"},
-		"challenge": {"none", "plain", "blind"}, "fix": {"unlock", "user", "find", "name", "explain", "gateway", "service"},
+		"state": {"accept", "reject", "challenge", "discard", "in stock", "in use", "expired", "destroyed", "pending", "active", "suspended", "revoked",
+			"in-service", "waiting", "exempt", "none", "open", "approved", "refused", "withdrawn", "lapsed", "started", "used up", "set"},
+		"form": {"hardware", "software"}, "span": plotSpans, "stage": {"lookup", "bind", "lock", "total"},
+		"role": {"user"}, "part": {"store", "clock", "radius", "directory"}, "factor": {"password", "pin", "gateway", "none"},
+		"case": {"both-right", "code-wrong", "first-wrong", "first-alone"}, "challenge": {"none", "plain", "blind"},
+		"fix":  {"unlock", "user", "find", "name", "explain", "gateway", "service"},
 		"step": {"gateway", "import", "login"}, "step-command": {"gateway", "import", "login"},
-		"said":    {"signed-out", "unlocked", "released", "token-assign", "token-confirm", "token-revoke", "reload", "accept-clock"},
-		"page":    {"sign-in", "step-up", "problem", "explain", "token", "user", "gateway"},
+		"page": {"sign-in", "step-up", "problem", "explain", "token", "user", "gateway"},
+		"why":  {"deleted", "replaced", "lost", "stolen", "broken"}, "request-kind": {"new", "reactivate", "add", "hardware-token", "pin-reset", "stop-using"},
+		"said": {"signed-out", "undone", "act"}, "tested": {"works", "out-of-step"}, "what": {"assignment", "token", "expiry", "pin"}, "batch": batchNames,
 		"problem": nil, // by the codes of the API: what is missing shows the API's sentence
 	}
 	for _, m := range menu {
@@ -28,6 +31,18 @@ func families() map[string][]string {
 	}
 	for _, r := range []operator.Role{operator.Auditor, operator.Helpdesk, operator.Admin, operator.Master} {
 		all["role"] = append(all["role"], r.String())
+	}
+	for kind, acts := range actKinds {
+		if kind != "service" {
+			all["page-of"] = append(all["page-of"], kind)
+		}
+		for name, a := range acts {
+			all["act"] = append(all["act"], kind+"."+name)
+			all["act-effect"] = append(all["act-effect"], kind+"."+name)
+			for _, f := range a.Fields {
+				all["field"] = append(all["field"], strings.TrimSuffix(f, "!"))
+			}
+		}
 	}
 	return all
 }
