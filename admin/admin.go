@@ -20,7 +20,8 @@
 //	GET  /api/v1/explain                    what would a login be answered? ?user= &client= &station=
 //	POST /api/v1/config/reload              read the configuration again and go by it, all or nothing
 //	POST /api/v1/backup                     a sealed copy of everything; ?recipient=
-//	GET  /api/v1/logins                     events; ?user= &client= &reason= &since= &limit= &follow=
+//	GET  /api/v1/logins                     events; ?user= &client= &reason= &since= &before= &limit= &follow=
+//	GET  /api/v1/plots                      logins by verdict and reason, times by stage; ?span=
 //	GET  /api/v1/audit                      every event; ?after=
 //	POST /api/v1/audit/verify               does the chain hold?
 //	GET  /api/v1/mails                      mails on their way, newest first; ?state= &kind= &user= &since=
@@ -81,6 +82,8 @@ type Store interface {
 	Logins(ctx context.Context, q LoginQuery) ([]authn.Event, error)
 	// Follow gives every event after seq, and then each one as it becomes durable, until ctx ends.
 	Follow(ctx context.Context, seq uint64) iter.Seq2[authn.Event, error]
+	// Cores gives the events numbered from..to without their personal parts, newest first, until f says no.
+	Cores(ctx context.Context, from, to uint64, f func(*authn.Event) bool) error
 	// Seq is the number of the newest durable event.
 	Seq() uint64
 	// Position is the newest durable event and the chain's link there.
@@ -235,6 +238,7 @@ type Server struct {
 type calls struct {
 	paces   paces
 	replies replies
+	tally   tally // of logins, for plots
 }
 
 // Health is the service's word on itself.
@@ -271,6 +275,7 @@ func (s *Server) Handler() http.Handler {
 	s.keyRoutes(api)
 	s.approvalRoutes(api)
 	s.mailRoutes(api)
+	s.plotRoutes(api)
 	mux.HandleFunc("GET /api/v1/logins", s.logins)
 	describeLogins(api)
 	mux.HandleFunc("POST /api/v1/backup", s.backup)

@@ -127,6 +127,7 @@ var routes = map[string]access{
 	"POST /api/v1/approvals/{approval}/agree":    {"", byHandler},
 	"POST /api/v1/approvals/{approval}/refuse":   {"", byHandler},
 	"POST /api/v1/approvals/{approval}/withdraw": {"", byHandler},
+	"GET /api/v1/plots":                          {operator.ReadTokens, byDoor}, // of everybody: whose scope is narrower gets none
 
 	"GET /api/openapi.json":     {"", byDoor},
 	"GET /api/openapi.yaml":     {"", byDoor},
