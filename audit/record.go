@@ -77,7 +77,7 @@ func NewRecord(e *authn.Event, people bool) Record {
 		r.Notices = append(r.Notices, n.String())
 	}
 	if people {
-		r.User, r.Station = authn.Shown(e.Personal.Name), authn.Shown(e.Personal.Station)
+		r.User, r.Station = e.Personal.ShownName(), authn.Shown(e.Personal.Station)
 		if e.Personal.Source.IsValid() {
 			r.Source = e.Personal.Source.String()
 		}
