@@ -231,11 +231,14 @@ func (db *DB) write(batch []*entry, rows *slabRows) (position, error) {
 		if count == 0 {
 			first = e.seq
 		}
-		count++
-		pos.seq = e.seq
-		cores = appendFramed(cores, e.core)
-		personal = appendFramed(personal, e.personal)
+		count += 1 + len(e.more)
+		pos.seq = e.last()
+		cores, personal = appendFramed(cores, e.core), appendFramed(personal, e.personal)
 		named = named || len(e.personal) > 0
+		for i := range e.more {
+			cores, personal = appendFramed(cores, e.more[i].core), appendFramed(personal, e.more[i].personal)
+			named = named || len(e.more[i].personal) > 0
+		}
 	}
 	db.cores, db.personal = cores, personal
 	if count > 0 {

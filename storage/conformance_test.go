@@ -41,6 +41,11 @@ func TestStore(t *testing.T) {
 			{"a right code activates", testActivate},
 			{"memory stays in memory", testMemory},
 			{"effects stay within the locks", testHeld},
+			{"records come, change and go", testRecords},
+			{"records that do not fit are refused whole", testRecordRules},
+			{"64 change one record at once", testRecordsOnce},
+			{"pages of records", testRecordPages},
+			{"several events of one act", testMore},
 		} {
 			t.Run(b.name+"/"+c.name, func(t *testing.T) { c.test(t, b.open(t)) })
 		}

@@ -22,6 +22,7 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -64,6 +65,7 @@ type DB struct {
 	machine     []byte
 	epoch       uint64
 	committed   atomic.Uint64 // newest durable event
+	versions    atomic.Uint64 // newest version of a record
 
 	fileMu sync.Mutex // guards the pointer; the committer alone changes it
 	file   *file
@@ -131,6 +133,9 @@ func open(ctx context.Context, cfg Config, outer *token.OuterKey, env Env) (*DB,
 		between:     make(chan func()), closing: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	_, _ = rand.Read(db.incarnation)
+	// Versions are counted from a random number, so that a start, and a restored backup, gives no record a version again.
+	// JSON readers lose digits above 53 bits.
+	db.versions.Store(binary.BigEndian.Uint64(db.incarnation) >> 12)
 	var err error
 	if db.lock, err = lockFile(cfg.Path); err != nil {
 		return nil, meta{}, err

@@ -141,7 +141,7 @@ func (db *DB) rowsOf(e *entry) *slabRows {
 	st.mu.RLock()
 	defer st.mu.RUnlock()
 	db.rows.reset()
-	db.rows.addOf(st, e, e.seq)
+	db.rows.addOf(st, e, e.last())
 	for _, x := range db.rows.taken { // what came after the entry is still to be written
 		if x.account {
 			st.accounts.slab(x.number).since, st.accounts.slab(x.number).wholly = x.since, x.wholly

@@ -22,6 +22,9 @@ func (db *DB) load(ctx context.Context, m meta, v *verdicts) (*state, error) {
 	if err := db.loadSlabs(ctx, st); err != nil {
 		return nil, err
 	}
+	if err := db.loadRecords(ctx, st); err != nil {
+		return nil, err
+	}
 	steps := []struct {
 		what, query string
 		row         func(*sql.Rows) error

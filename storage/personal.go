@@ -105,4 +105,3 @@ func personalHash(record []byte) [hashSize]byte {
 	sum := sha256.Sum256(record)
 	return [hashSize]byte(sum[:hashSize])
 }
-

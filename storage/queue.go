@@ -17,9 +17,9 @@ var (
 
 // entry is one change on its way to the disk: an event, rows, or both.
 type entry struct {
-	core     []byte // nil: no event
-	personal []byte // of the event; may be empty
-	seq      uint64 // of the event
+	said            // core nil: no event
+	more     []said // further events of the same act, numbered behind the first
+	seq      uint64 // of the first event
 	digest   [16]byte
 	login    bool // nobody but a gateway waits for its answer
 	act      bool // memory already shows rows that this entry has to make durable
@@ -31,6 +31,15 @@ type entry struct {
 	room     [coreRoom + personalRoom]byte // for core and personal of nearly every login
 	salts    saltStock
 }
+
+// said is an event as the journal keeps it.
+type said struct {
+	core     []byte
+	personal []byte // may be empty
+}
+
+// last is the number of the entry's last event.
+func (e *entry) last() uint64 { return e.seq + uint64(len(e.more)) }
 
 const (
 	coreRoom     = 192
@@ -52,22 +61,38 @@ var entryPool = sync.Pool{New: func() any { return new(entry) }}
 func newEntry(ev *authn.Event, done func(error)) (*entry, error) {
 	e := entryPool.Get().(*entry)
 	e.pooled, e.done, e.digest = true, done, ev.Digest
-	var err error
-	e.personal, err = appendPersonal(e.room[coreRoom:coreRoom], &ev.Personal, &e.salts)
-	if err != nil {
-		return nil, err
-	}
-	var sum []byte
-	var room [hashSize]byte
-	if len(e.personal) > 0 {
-		room = personalHash(e.personal)
-		sum = room[:]
-	}
-	e.core, err = appendCore(e.room[:0:coreRoom], ev, sum)
+	err := e.say(ev, e.room[:0:coreRoom], e.room[coreRoom:coreRoom], &e.salts)
 	if err != nil {
 		return nil, err
 	}
 	return e, nil
+}
+
+// say writes an event down behind what core and personal hold.
+func (s *said) say(ev *authn.Event, core, personal []byte, salts *saltStock) (err error) {
+	if s.personal, err = appendPersonal(personal, &ev.Personal, salts); err != nil {
+		return err
+	}
+	var sum []byte
+	var room [hashSize]byte
+	if len(s.personal) > 0 {
+		room = personalHash(s.personal)
+		sum = room[:]
+	}
+	s.core, err = appendCore(core, ev, sum)
+	return err
+}
+
+// addEvents lets the further events of an act travel with its first one.
+func (e *entry) addEvents(events []*authn.Event) error {
+	for _, ev := range events {
+		var s said
+		if err := s.say(ev, nil, nil, &e.salts); err != nil {
+			return err
+		}
+		e.more = append(e.more, s)
+	}
+	return nil
 }
 
 // recycle gives an entry back when its asker has been answered. What it said of a person does not stay.
@@ -76,8 +101,8 @@ func (e *entry) recycle() {
 		return
 	}
 	clear(e.room[:])
-	e.core, e.personal, e.seq, e.digest, e.login, e.act, e.pooled, e.done = nil, nil, 0, [16]byte{}, false, false, false, nil
-	e.writes, e.accounts, e.tokens = nil, nil, nil
+	e.said, e.seq, e.digest, e.login, e.act, e.pooled, e.done = said{}, 0, [16]byte{}, false, false, false, nil
+	e.more, e.writes, e.accounts, e.tokens = nil, nil, nil, nil
 	entryPool.Put(e)
 }
 
@@ -158,7 +183,7 @@ func (q *queue) push(e *entry, n numbering) error {
 	}
 	if e.core != nil {
 		e.seq = q.next
-		q.next++
+		q.next += 1 + uint64(len(e.more))
 	}
 	if n != nil {
 		n.numbered(e.seq)

@@ -46,10 +46,11 @@ type state struct {
 	moresMu sync.Mutex // guards taking and giving back in mores
 	mores   *slabs[accountMore]
 
-	grants map[uint64][]authn.Grant // of batches that a replay may make live, by the number of their event
-	nonces nonceSet
-	spent  func(nonce [12]byte) bool // that of nonces
-	dirty  dirtySlabs                // guarded like slab.since
+	grants  map[uint64][]authn.Grant // of batches that a replay may make live, by the number of their event
+	nonces  nonceSet
+	records records
+	spent   func(nonce [12]byte) bool // that of nonces
+	dirty   dirtySlabs                // guarded like slab.since
 }
 
 // claims are what imports under way have reserved, beside what lives.

@@ -22,6 +22,8 @@ type locked struct {
 	held     authn.Held
 	ch       authn.Change // what f ordered
 
+	recordsHeld bool // state.records.mu
+
 	// Room for what nearly every login holds. Images stay where they are while f looks at them.
 	room struct {
 		accounts [2]lockedAccount
@@ -48,7 +50,8 @@ type lockedToken struct {
 var lockedPool = sync.Pool{New: func() any { return new(locked) }}
 
 // lock takes the accounts' locks in the order of their slots, then those of the tokens they hold and of the others asked
-// for, in the order of theirs. What does not exist is left out. unlock gives all of it back.
+// for, in the order of theirs, then that of all records if any are named. What does not exist is left out. unlock gives all
+// of it back.
 func (st *state) lock(keys authn.Keys) *locked {
 	l := lockedPool.Get().(*locked)
 	l.st = st
@@ -63,6 +66,9 @@ func (st *state) lock(keys authn.Keys) *locked {
 	}
 	l.lockTokens()
 	l.show(keys)
+	if len(keys.Records) > 0 {
+		l.showRecords(keys.Records)
+	}
 	return l
 }
 
@@ -145,6 +151,10 @@ func (l *locked) show(keys authn.Keys) {
 
 // unlock gives the locks back and clears what pointed to other people's things.
 func (l *locked) unlock() {
+	if l.recordsHeld {
+		l.st.records.mu.Unlock()
+		l.recordsHeld = false
+	}
 	for i := range l.tokens {
 		l.tokens[i].r.mu.Unlock()
 	}
@@ -200,32 +210,43 @@ func (db *DB) Update(keys authn.Keys, f func(*authn.Held) (authn.Change, error),
 		return err
 	}
 	ch := &l.ch
-	rows := len(ch.Accounts)+len(ch.Tokens) > 0
-	if ch.Event == nil {
-		if rows {
-			return errors.New("a change of accounts or tokens needs an event that says who did what")
-		}
+	rows, records := len(ch.Accounts)+len(ch.Tokens) > 0, len(ch.Records)+len(ch.Gone) > 0
+	if ch.Event == nil && (rows || len(ch.More) > 0) {
+		return errors.New("a change of accounts or tokens needs an event that says who did what")
+	}
+	if ch.Event == nil && !records {
 		l.remember(keys, ch.Memory)
 		done(nil)
 		return nil
 	}
-	if rows && ch.Event.Kind == authn.ActEvent && db.lowSpace.Load() { // a login that makes an account goes on
-		return fmt.Errorf("saving %s: %w", ch.Event.Act, ErrLowSpace)
+	if err := db.spaceFor(ch); err != nil {
+		return err
 	}
-	e, err := newEntry(ch.Event, done)
+	e, err := entryOf(ch, done)
 	if err != nil {
-		return fmt.Errorf("writing an event: %w", err)
+		return err
 	}
-	e.login = ch.Event.Kind == authn.LoginEvent && !rows
+	e.login = e.core != nil && ch.Event.Kind == authn.LoginEvent && !rows
+	if records {
+		if err := l.admitRecords(keys.Records); err != nil {
+			return err
+		}
+		if err := db.sealRecords(ch, e); err != nil {
+			return err
+		}
+	}
 	if rows {
 		if err := l.replace(ch); err != nil {
 			return err
 		}
 	}
-	if err := l.holds(ch.Event); err != nil {
-		return err
+	if ch.Event != nil {
+		if err := l.holds(ch.Event); err != nil {
+			return err
+		}
+		l.apply(ch.Event)
 	}
-	l.apply(ch.Event)
+	l.applyRecords()
 	l.remember(keys, ch.Memory)
 	if rows {
 		l.addRows(e)
@@ -234,6 +255,41 @@ func (db *DB) Update(keys authn.Keys, f func(*authn.Held) (authn.Change, error),
 	err = db.queue.push(e, l)
 	kept = err == nil
 	return err
+}
+
+// spaceFor refuses acts while the disk is nearly full. Logins go on, those that make an account too, and so does what only
+// takes away.
+func (db *DB) spaceFor(ch *authn.Change) error {
+	grows := len(ch.Accounts)+len(ch.Tokens)+len(ch.Records) > 0
+	switch {
+	case !grows || !db.lowSpace.Load():
+		return nil
+	case ch.Event == nil:
+		return fmt.Errorf("saving records: %w", ErrLowSpace)
+	case ch.Event.Kind == authn.ActEvent:
+		return fmt.Errorf("saving %s: %w", ch.Event.Act, ErrLowSpace)
+	}
+	return nil
+}
+
+// entryOf writes the events of a change down.
+func entryOf(ch *authn.Change, done func(error)) (*entry, error) {
+	if ch.Event == nil {
+		return &entry{done: done}, nil
+	}
+	for _, ev := range ch.More { // replay would apply what live state does not
+		if ev.Kind != authn.ActEvent || len(ev.Burnt) > 0 || ev.GuardSet || ev.Nonce != [12]byte{} {
+			return nil, errors.New("a further event of an act has effects of its own")
+		}
+	}
+	e, err := newEntry(ch.Event, done)
+	if err == nil {
+		err = e.addEvents(ch.More)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("writing an event: %w", err)
+	}
+	return e, nil
 }
 
 // View runs f under the same locks and changes nothing.
@@ -395,7 +451,13 @@ func (l *locked) apply(ev *authn.Event) {
 // numbered gives the event its number and notes which rows are behind from it on.
 func (l *locked) numbered(seq uint64) {
 	ev := l.ch.Event
+	if ev == nil {
+		return
+	}
 	ev.Seq = seq
+	for i, more := range l.ch.More {
+		more.Seq = seq + 1 + uint64(i)
+	}
 	if touchesAccount(ev) {
 		l.st.touchAccount(l.account(ev.Account).slot, seq, activates(ev))
 	}

@@ -13,7 +13,8 @@ create table meta (
 
 create table keys (
   id      integer primary key check (id = 1),
-  wrapped blob not null -- the data keys under the outer key
+  wrapped blob not null, -- the data keys under the outer key
+  former  blob           -- the same under the one that is being replaced, until the store was opened with the new one
 ) strict;
 
 -- One row per commit: the audit chain, and the ledger of used steps.
@@ -122,3 +123,31 @@ create table ratchet (
   since   integer not null, -- Unix seconds
   primary key (client, address)
 ) strict, without rowid;
+
+-- What the life cycle keeps beside accounts and tokens. Data is sealed and bound to all other columns; memory finds
+-- records by them, so nothing here is searched.
+create table record (
+  kind    integer not null,
+  id      integer not null,
+  version integer not null,
+  account integer not null, -- 0: nobody
+  state   integer not null,
+  due     integer not null, -- Unix seconds; 0: never
+  lookup  blob    not null, -- keyed hash of the secret that finds it; all zero: none
+  data    blob    not null,
+  primary key (kind, id)
+) strict, without rowid;
+
+-- How long things are kept, and how far that was carried out. One row, made by the first pass.
+create table keeping (
+  id       integer primary key check (id = 1),
+  cut      integer not null, -- newest event that was removed; the journal begins behind it
+  cut_link blob    not null, -- link of the chain there; empty: nothing was removed
+  cut_at   integer not null, -- Unix microseconds of the commit of the last row that was removed
+  cut_mac  blob    not null, -- HMAC over the three
+  names    integer not null, -- names of nobody are hashes up to this event
+  origins  integer not null, -- addresses and stations are gone up to this event
+  sessions integer not null  -- accounting records received up to here (Unix microseconds) name nobody any more
+) strict;
+
+create index session_received on session (received);
