@@ -58,6 +58,9 @@ func (db *DB) keeping(ctx context.Context, q querier) (keeping, error) {
 		if err := rows.Scan(&k.cut, &k.link, &k.cutAt, &mac, &k.names, &k.origins, &k.sessions); err != nil {
 			return err
 		}
+		if k.link == nil {
+			k.link = []byte{} // as an empty one is read
+		}
 		if !bytes.Equal(mac, k.mac(db.secrets)) {
 			return fmt.Errorf("%w at its beginning: where it was cut is not signed by this store", ErrChain)
 		}
