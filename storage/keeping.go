@@ -200,8 +200,8 @@ func (db *DB) dropSessions(ctx context.Context, before time.Time) (n int, err er
 	return n, err
 }
 
-// cut removes the rows before a moment, as far as the rows of accounts and tokens hold what they did. The newest row always
-// stays: the chain hangs on it.
+// cut removes the rows before a moment, as far as the rows of accounts and tokens hold what they did. The chain goes on from
+// the event of the cut at least, which is written together with the first rows that go.
 func (db *DB) cut(ctx context.Context, k *keeping, before time.Time) (uint64, error) {
 	upTo, err := db.lastBefore(ctx, k.cut, before)
 	if err != nil || upTo <= k.cut {
@@ -211,15 +211,11 @@ func (db *DB) cut(ctx context.Context, k *keeping, before time.Time) (uint64, er
 	if err != nil {
 		return 0, err
 	}
-	var newest, flushed uint64
-	err = each(ctx, read, "select (select max(first_seq) from journal), flushed from meta", func(rows *sql.Rows) error { return rows.Scan(&newest, &flushed) })
-	if err != nil {
+	var flushed uint64
+	if err := each(ctx, read, "select flushed from meta", func(rows *sql.Rows) error { return rows.Scan(&flushed) }); err != nil {
 		return 0, err
 	}
-	upTo = min(upTo, flushed, newest-1)
-	if upTo <= k.cut {
-		return 0, nil
-	}
+	upTo = min(upTo, flushed)
 	act := &authn.Event{At: db.now(), Kind: authn.ActEvent, Act: "audit.cut", Actor: "sekisho", Step: token.NoStep,
 		Detail: fmt.Sprintf("events before %s, up to event %d at most", before.UTC().Format(time.RFC3339), upTo)}
 	for was := k.cut; ; act = nil {

@@ -49,7 +49,7 @@ func TestChainFlips(t *testing.T) {
 		`delete from journal where first_seq = 3`,
 		`delete from journal where first_seq = 6`,
 		`delete from journal where first_seq < 4`,
-		`delete from journal where first_seq < 4; insert into keeping select 1, 3, link, at, zeroblob(32), 0, 0, 0 from journal where first_seq = 3`,
+		`insert into keeping select 1, 3, link, at, zeroblob(32), 0, 0, 0 from journal where first_seq = 3; delete from journal where first_seq < 4`,
 		`delete from journal where first_seq > 3`,
 		`update journal set first_seq = 60 where first_seq = 6`,
 		`delete from journal`,
