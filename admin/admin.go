@@ -46,6 +46,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"sekisho/authn"
+	"sekisho/operator"
 	"sekisho/token"
 )
 
@@ -188,6 +189,7 @@ type Server struct {
 	Clock       Clock
 	Explain     Explain
 	Operators   Operators
+	Policy      operator.Policy          // what asks for a step-up or a second person
 	DateOnly    token.Moment             // when a token stops whose seed file gives only a date
 	Issuer      string                   // shown by apps beside a software token's codes
 	Forget      func(...authn.AccountID) // drops cached answers of accounts that an act changed (S13)
@@ -237,7 +239,7 @@ func (s *Server) Handler() http.Handler {
 }
 
 // guard asks who calls, refuses everybody else, and turns a panic into one failed request.
-func (s *Server) guard(next http.Handler) http.Handler {
+func (s *Server) guard(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
 			if p := recover(); p != nil {
@@ -255,14 +257,43 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			writeProblem(w, newProblem(http.StatusForbidden, "not-an-operator", wordNotOperator(peer)))
 			return
 		}
-		next.ServeHTTP(w, r)
+		c := &caller{peer: peer, Principal: operator.Principal{Name: peer.Name, Role: operator.Master, Door: operator.LocalSocket}}
+		r = r.WithContext(context.WithValue(r.Context(), callerKey{}, c))
+		_, pattern := mux.Handler(r)
+		if route, known := routes[pattern]; pattern != "" {
+			if p := s.enter(r.Context(), route, known, pattern); p != nil {
+				writeProblem(w, p)
+				return
+			}
+		}
+		mux.ServeHTTP(w, r)
 	})
 }
 
-// act is the caller's act at this moment.
+// enter is the door's part of a route's access.
+func (s *Server) enter(ctx context.Context, route access, known bool, pattern string) *Problem {
+	c := callerOf(ctx)
+	switch {
+	case !known:
+		s.Log.Error("a route of the admin API has no right, so nobody may call it", "route", pattern)
+		return newProblem(http.StatusForbidden, operator.NoRight.String(), wordNoRight(c.Principal, "none"))
+	case route.right == "":
+		return nil
+	case route.by == byDoor:
+		return s.allow(ctx, route.right, operator.Target{})
+	case !c.may(route.right):
+		return answerProblem(operator.NoRight, route.right, c.Principal)
+	}
+	return nil
+}
+
+// act is the caller's act at this moment. Whoever calls it has asked allow: a handler that forgot to changes nothing.
 func (s *Server) act(ctx context.Context) authn.Act {
-	peer, _ := ctx.Value(peerKey{}).(Peer)
-	return authn.Act{Actor: peer.Name, Now: s.Now()}
+	c := callerOf(ctx)
+	if c == nil || !c.asked {
+		panic("an act that nobody was asked about")
+	}
+	return authn.Act{Actor: c.Name, Now: s.Now()}
 }
 
 // apply lets the store decide and save one act, and waits until it is durable. A refusal that comes with an event is

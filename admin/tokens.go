@@ -10,6 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"sekisho/authn"
+	"sekisho/operator"
 	"sekisho/token"
 )
 
@@ -93,6 +94,9 @@ func (s *Server) showToken(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
+	if p := s.allowToken(ctx, operator.ReadTokens, in.Token, info.holding()); p != nil {
+		return nil, p
+	}
 	return &struct{ Body Token }{viewInfo(info, s.Now())}, nil
 }
 
@@ -114,6 +118,9 @@ func (s *Server) assign(ctx context.Context, in *struct {
 	o, err := s.newOwner(who)
 	if err != nil {
 		return nil, err
+	}
+	if p := s.allowUser(ctx, operator.Assign, in.Body.User, o); p != nil {
+		return nil, p
 	}
 	t, act := &info.Token, s.act(ctx)
 	return done(s.apply(ctx, authn.Keys{Accounts: []authn.AccountID{o.Account}, Tokens: []token.ID{t.ID}},
@@ -178,6 +185,9 @@ func (s *Server) confirm(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
+	if p := s.allowToken(ctx, operator.Assign, in.Token, []authn.AccountID{o.Account}); p != nil {
+		return nil, p
+	}
 	t, act := &info.Token, s.act(ctx)
 	return done(s.apply(ctx, authn.Keys{Accounts: []authn.AccountID{o.Account}, Tokens: []token.ID{t.ID}},
 		func(h *authn.Held) (authn.Change, *authn.Refusal, error) {
@@ -215,6 +225,9 @@ func (s *Server) revoke(ctx context.Context, in *struct {
 		}
 		from = []authn.AccountID{o.Account}
 	}
+	if p := s.allowToken(ctx, operator.Revoke, in.Token, from); p != nil {
+		return nil, p
+	}
 	others := 0
 	for _, id := range holders {
 		if !slices.Contains(from, id) {
@@ -239,6 +252,12 @@ func (s *Server) enroll(ctx context.Context, in *struct {
 	o, err := s.newOwner(who)
 	if err != nil {
 		return nil, err
+	}
+	if p := s.allowUser(ctx, operator.Assign, in.User, o); p != nil {
+		return nil, p
+	}
+	if p := onSocket(ctx); p != nil {
+		return nil, p
 	}
 	seed := token.NewSeed(token.SeedSize)
 	defer clear(seed)

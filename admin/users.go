@@ -8,6 +8,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"sekisho/authn"
+	"sekisho/operator"
 )
 
 func (s *Server) userRoutes(api huma.API) {
@@ -22,6 +23,9 @@ func (s *Server) showUser(ctx context.Context, in *struct {
 	o, err := s.owner(s.ask(ctx, in.User))
 	if err != nil {
 		return nil, err
+	}
+	if p := s.allowUser(ctx, operator.ReadTokens, in.User, o); p != nil {
+		return nil, p
 	}
 	v := User{Tokens: []UserToken{}}
 	if u := o.User; u != nil {
@@ -68,6 +72,12 @@ func (s *Server) setPIN(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
+	if p := s.allowUser(ctx, operator.SetPIN, in.User, o); p != nil {
+		return nil, p
+	}
+	if p := onSocket(ctx); p != nil {
+		return nil, p
+	}
 	pin := in.Body.PIN.Reveal()
 	if err := authn.CheckPIN(string(pin), o.User.Name, authn.MinPIN, authn.MaxPIN); err != nil {
 		return nil, newProblem(http.StatusUnprocessableEntity, "weak-pin", capital(err.Error()))
@@ -90,6 +100,9 @@ func (s *Server) unlock(ctx context.Context, in *struct {
 	o, err := s.owner(who)
 	if err != nil {
 		return nil, err
+	}
+	if p := s.allowUser(ctx, operator.Unlock, in.User, o); p != nil {
+		return nil, p
 	}
 	if _, err := s.Store.Account(o.Account); errors.Is(err, authn.ErrNotFound) {
 		o.User = nil // there is nothing to unlock, and no reason to make an account

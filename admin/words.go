@@ -3,6 +3,7 @@ package admin
 import (
 	"fmt"
 
+	"sekisho/operator"
 	"sekisho/token"
 )
 
@@ -19,6 +20,20 @@ const (
 	wordClockFine      = "The clock is not in doubt; there is nothing to accept."
 	wordClockDoubt     = "The clock is in doubt, so codes that depend on the time are not compared; compare it with another one, then: sekisho clock accept."
 )
+
+const (
+	wordNotFound      = "There is nobody and nothing of this name."
+	wordNoOperators   = "This person is an operator; only a master may do this to operators."
+	wordNotOneself    = "Nobody does this to themself; ask another operator."
+	wordRegisterFirst = "Your own token has ended; register a new one, sign in with it, and go on then."
+	wordStepUp        = "Show once more that it is you, by password and a fresh code, and try again."
+	wordSocketOnly    = "This shows or takes a secret of somebody else, so only the machine's administrator may, over the local socket; send an activation link instead."
+	wordSecondPerson  = "A second operator has to agree to this; ask for it with the number of this approval."
+)
+
+func wordNoRight(p operator.Principal, right operator.Right) string {
+	return fmt.Sprintf("The role %v of %s has no right to do this (%s); ask a master.", p.Role, quoted(p.Name), right)
+}
 
 func wordNotAdministrator(p Peer) string {
 	return fmt.Sprintf("%s (uid %d) may not take seeds or the store out of the service; root and the service's own user may.", p.Name, p.UID)
