@@ -44,6 +44,7 @@ var routes = map[string]access{
 	"POST /api/v1/users/{user}/tokens": {operator.Assign, byHandler},
 	"PUT /api/v1/users/{user}/pin":     {operator.SetPIN, byHandler},
 	"POST /api/v1/users/{user}/unlock": {operator.Unlock, byHandler},
+	"POST /api/v1/users/{user}/erase":  {operator.Erase, byHandler},
 
 	"GET /api/v1/names":                        {operator.ReadTokens, byHandler},
 	"GET /api/v1/explain":                      {operator.ReadTokens, byHandler},

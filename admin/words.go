@@ -17,6 +17,7 @@ const (
 	wordDirectoryDown  = "The directory does not answer, so nobody can be looked up; its log lines have the reason."
 	wordEventsFailed   = "The events could not be read; the service's log has the reason."
 	wordBadAfter       = "The number of an event is wanted, such as 120000; leave it out for all events."
+	wordBadHead        = "The link of a head is 64 hexadecimal digits."
 	wordClockFine      = "The clock is not in doubt; there is nothing to accept."
 	wordClockDoubt     = "The clock is in doubt, so codes that depend on the time are not compared; compare it with another one, then: sekisho clock accept."
 )

@@ -11,7 +11,7 @@ import (
 
 // Erasure says what [DB.Erase] did.
 type Erasure struct {
-	Parts    int // personal parts of events that were overwritten
+	Events   int // personal parts of events that were overwritten
 	Sessions int // accounting records that name nobody any more
 }
 
@@ -22,7 +22,7 @@ const maxNames = 1000
 // stations of all events of the account, and of events of no account under a name of it or of names, as they were typed,
 // whatever their case. Events stay, as the chain wants them. account may be zero where only names are known.
 //
-// by says who does it; it is saved before and after, so what a crash leaves half done shows, and is done by calling again.
+// by says who does it, and why in Detail; it is saved before and after, so what a crash leaves half done shows, and is done by calling again.
 // progress, which may be nil, is told how many events of how many were looked at.
 func (db *DB) Erase(ctx context.Context, account authn.AccountID, names [][]byte, by *authn.Event, progress func(done, total uint64)) (Erasure, error) {
 	db.passes.Lock()
@@ -31,7 +31,7 @@ func (db *DB) Erase(ctx context.Context, account authn.AccountID, names [][]byte
 	upTo := db.committed.Load()
 	begin := *by
 	begin.Kind, begin.Act, begin.Account, begin.Step = authn.ActEvent, "user.erase", account, token.NoStep
-	begin.Detail = fmt.Sprintf("up to event %d", upTo)
+	begin.Detail = fmt.Sprintf("up to event %d: %s", upTo, by.Detail)
 	if err := db.commitWrites(ctx, &begin); err != nil {
 		return e, err
 	}
@@ -43,7 +43,7 @@ func (db *DB) Erase(ctx context.Context, account authn.AccountID, names [][]byte
 	for name := range known {
 		hashed[db.secrets.nobodysName([]byte(name))] = true
 	}
-	e.Parts, err = db.rewrite(ctx, 0, upTo, func(ev *authn.Event, part []byte) ([]byte, bool, error) {
+	e.Events, err = db.rewrite(ctx, 0, upTo, func(ev *authn.Event, part []byte) ([]byte, bool, error) {
 		if ev.Account != 0 {
 			return nil, ev.Account == account, nil
 		}
@@ -65,7 +65,7 @@ func (db *DB) Erase(ctx context.Context, account authn.AccountID, names [][]byte
 	}
 	end := begin
 	end.At, end.Act = db.now(), "user.erased"
-	end.Detail = fmt.Sprintf("up to event %d: %d events, %d accounting records", upTo, e.Parts, e.Sessions)
+	end.Detail = fmt.Sprintf("up to event %d: %d events, %d accounting records", upTo, e.Events, e.Sessions)
 	return e, db.commitWrites(ctx, &end)
 }
 

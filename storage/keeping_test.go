@@ -95,7 +95,7 @@ func TestErase(t *testing.T) {
 	told := uint64(0)
 	by := &authn.Event{At: now, Actor: "root", Detail: "x"}
 	e, err := db.Erase(context.Background(), a.ID, [][]byte{[]byte("hana"), []byte("hana.old@EXAMPLE"), []byte("gone")}, by, func(done, total uint64) { told = done*1000 + total })
-	if err != nil || e.Parts != len(mine) || e.Sessions != 1 || told == 0 {
+	if err != nil || e.Events != len(mine) || e.Sessions != 1 || told == 0 {
 		t.Fatalf("%+v, %v, told %d", e, err, told)
 	}
 	after := personal(t, db)
@@ -234,7 +234,7 @@ func TestEraseUnderLogins(t *testing.T) {
 	e, err := db.Erase(context.Background(), accounts[0].ID, nil, act("x"), nil)
 	close(stop)
 	logins.Wait()
-	if err != nil || e.Parts != 200 {
+	if err != nil || e.Events != 200 {
 		t.Errorf("%+v, %v", e, err)
 	}
 	verified(t, db)

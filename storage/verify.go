@@ -29,7 +29,6 @@ type Verified struct {
 	Erased  int // events whose personal part was erased
 	Reduced int // events whose name is a hash, or whose address went by age
 	Heads   int // of those that were given, how many were compared; older ones were cut
-	Skipped int
 	// Differ names rows of accounts and tokens that say less than the events: a step that was used and is not, a stop that is
 	// gone. The chain itself holds.
 	Differ []string

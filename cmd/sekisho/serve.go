@@ -190,6 +190,7 @@ func (s *service) run(ctx context.Context) error {
 	background.Go(func() { s.parts.Load().login.Run(behind) }) // those that follow share its memory
 	background.Go(func() { s.watch(behind) })
 	background.Go(func() { s.sendAudit(behind) })
+	background.Go(func() { s.retain(behind) })
 	background.Go(func() { s.watchdog(behind, s.manager.Watchdog()/2) })
 
 	group, ctx := errgroup.WithContext(ctx)

@@ -31,6 +31,8 @@ const (
 	wordNoLogins     = "There are no such logins."
 	wordAdopted      = "The present database is adopted: %s. Start the service, then for each suspended token of\n" +
 		"'sekisho token list': token revoke TOKEN, token assign TOKEN USER --pending, token confirm TOKEN CODE with its next code."
+	wordErased      = "Erased: %d events and %d accounting records name nobody any more."
+	wordEraseCut    = "the service broke off its answer (%w); part of it may be erased, so call it again"
 	wordNoRecipient = "It is not said to whom the backup is sealed: set backup.recipient in the configuration, or give --recipient."
 	wordBackedUp    = "%s: everything up to event %d, %d octets, in %v, sealed for %s"
 	wordBackupCut   = "the backup did not arrive whole and was thrown away (%w); the service's log tells more"
