@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -289,8 +288,8 @@ func (h *house) mails() (all []authn.Message) {
 	page, err := h.db.Records(authn.RecordQuery{Kind: authn.MessageRecord, Limit: 1000})
 	h.ok(err)
 	for _, r := range page {
-		var m authn.Message
-		h.ok(json.Unmarshal(r.Data, &m))
+		m, err := authn.MessageOf(r)
+		h.ok(err)
 		if m.State != authn.MessageState(r.State) {
 			h.t.Fatalf("mail %d is %v in its record and %v inside", r.ID, r.State, m.State)
 		}

@@ -8,6 +8,7 @@ import (
 	"sekisho/authn"
 	"sekisho/desk"
 	"sekisho/life"
+	"sekisho/operator"
 	"sekisho/storage"
 	"sekisho/token"
 )
@@ -21,7 +22,7 @@ func (s *service) desk(config *Config, directories authn.Directories) *desk.Desk
 			r.Request.Pledge = config.SelfService.PledgeVersion()
 			return r
 		},
-		Issuer: config.Enroll.Issuer,
+		Issuer: config.Enroll.Issuer, Operators: s.operators,
 		Forget: func(accounts ...authn.AccountID) { s.radius.Forget(accounts...) },
 		Wake:   s.mails.Wake,
 		Now:    time.Now, Log: s.log,
@@ -31,6 +32,29 @@ func (s *service) desk(config *Config, directories authn.Directories) *desk.Desk
 		d.Links = func(secret string) string { return d.Home + authn.LinkPath + secret }
 	}
 	return d
+}
+
+// lifeRoles are operators' roles as the rules of the life cycle know them. To these an auditor is an operator, whom the help desk
+// does not touch.
+var lifeRoles = map[operator.Role]life.Who{operator.Auditor: life.ByHelpDesk, operator.Helpdesk: life.ByHelpDesk, operator.Admin: life.ByAdmin, operator.Master: life.ByMaster}
+
+// operators are those of the site; the record of each has the ID of the account and the role as its state.
+func (s *service) operators() (all []desk.Operator, err error) {
+	for q := (authn.RecordQuery{Kind: authn.OperatorRecord, Limit: 1000}); ; {
+		page, err := s.db.Records(q)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range page {
+			if role := lifeRoles[operator.Role(r.State)]; role != 0 {
+				all = append(all, desk.Operator{Account: authn.AccountID(r.ID), Role: role})
+			}
+		}
+		if len(page) < q.Limit {
+			return all, nil
+		}
+		q.After = page[len(page)-1].ID
+	}
 }
 
 // deskStore gives the desk the store in its own words.
