@@ -269,3 +269,11 @@ func (s houseDesk) Token(id token.ID) (token.Token, []authn.AccountID, error) {
 func (s houseDesk) Expiring(context.Context, time.Time, token.ID) ([]token.Token, error) {
 	return nil, nil
 }
+
+func deskPerson(id authn.AccountID) desk.Actor {
+	return desk.Actor{By: life.ByPerson, Account: id, Proven: true}
+}
+
+func deskOrder(id authn.AccountID) desk.RequestOrder {
+	return desk.RequestOrder{Account: id, Kind: life.AskReactivate, Why: life.WhyDeleted}
+}
