@@ -161,6 +161,8 @@ func (s oneAccount) Account(id authn.AccountID) (*authn.Account, error) {
 	return &s.account, nil
 }
 
+func (oneAccount) Record(authn.RecordKey) (*authn.Record, error) { return nil, authn.ErrNotFound }
+
 // TestAccountsWhileTheDirectoryIsDown: acts that need no directory go on by account ID (I7).
 func TestAccountsWhileTheDirectoryIsDown(t *testing.T) {
 	s := silent(t, io.Discard)
