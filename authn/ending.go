@@ -59,6 +59,9 @@ func (t *attempt) decide(h *Held) (Change, error) {
 	t.fit(&f, acc, e, now)
 	t.limit(&f, e)
 	s := Table(f)
+	if s.Reason == OKExempt && t.policy.Alone {
+		s.Reason = OKAlone
+	}
 	set := t.settlement(s, acc, e, now)
 	switch {
 	case s.Do == DoClaim:
