@@ -122,6 +122,8 @@ func TestTemporary(t *testing.T) {
 	if n := len(acts); acts[n-1] != "temporary-codes.use" || acts[n-2] != "" {
 		t.Errorf("behind the login: %q", acts[n-2:])
 	}
+	spaced := d.show(taro)
+	d.want("as the page shows it", d.text("taro", spaced[:4]+" "+spaced[4:]), authn.Accept, authn.OKTemporary)
 	fourth := d.show(taro)
 	d.want("the device", d.text("taro", string(phone.code(d.house, 0).Reveal())), authn.Accept, authn.OK)
 	if acts := d.acts(); acts[len(acts)-1] != "temporary-codes.end" || d.spare(taro) {
