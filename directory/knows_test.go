@@ -1,7 +1,7 @@
 package directory
 
 import (
-	"fmt"
+	"bytes"
 	"testing"
 
 	"sekisho/internal/testenv"
@@ -34,7 +34,7 @@ func TestGUIDBackAndForth(t *testing.T) {
 		t.Fatal(err)
 	}
 	back, err := guidOctets(id)
-	if err != nil || fmt.Sprint(back) != fmt.Sprint(octets) {
+	if err != nil || !bytes.Equal(back, octets) {
 		t.Errorf("%s became %v, %v; want %v", id, back, err, octets)
 	}
 	for _, bad := range []string{"", "0102", "zz020304-0506-0708-0910-111213141516", id + "00"} {
