@@ -39,15 +39,12 @@ func (t *table) save(c life.Change, no *life.Refusal) (saving, error) {
 	if err := t.saveTokenRecords(ch, c); err != nil {
 		return s, err
 	}
-	if no == nil {
-		ch.Records = append(ch.Records, t.records...)
-		mails, err := t.messages(c.Notices)
-		if err != nil {
-			return s, err
-		}
-		s.mails = len(mails)
-		ch.Records = append(ch.Records, mails...)
+	mails, err := t.messages(c.Notices)
+	if err != nil {
+		return s, err
 	}
+	s.mails = len(mails)
+	ch.Records = append(append(ch.Records, t.records...), mails...)
 	t.saveEvents(ch, c, no)
 	return s, nil
 }
@@ -60,9 +57,13 @@ func (t *table) saveHolder(ch *authn.Change, h *life.Holder) error {
 		assignments[i] = h.Holds[i].Assignment
 	}
 	pin := authn.PINHash(h.PIN.Current)
-	if !slices.Equal(assignments, old.Assignments) || pin != old.PIN {
+	spare, err := t.spare(h, old)
+	if err != nil {
+		return err
+	}
+	if !slices.Equal(assignments, old.Assignments) || pin != old.PIN || spare != old.Spare {
 		next := renewed(old)
-		next.Assignments, next.PIN = assignments, pin
+		next.Assignments, next.PIN, next.Spare = assignments, pin, spare
 		ch.Accounts = append(ch.Accounts, next)
 	}
 	r, err := sealHolder(h)

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"sekisho/admin"
 	"sekisho/authn"
 	"sekisho/desk"
 	"sekisho/life"
@@ -23,27 +22,39 @@ func (s *service) desk(config *Config, directories authn.Directories) *desk.Desk
 			r.Request.Pledge = config.SelfService.PledgeVersion()
 			return r
 		},
-		Issuer:    config.Enroll.Issuer,
-		Forget:    func(accounts ...authn.AccountID) { s.radius.Forget(accounts...) },
-		Operators: s.operatorsWithRoles,
-		Now:       time.Now, Log: s.log,
+		Issuer: config.Enroll.Issuer, Operators: s.operators,
+		Forget: func(accounts ...authn.AccountID) { s.radius.Forget(accounts...) },
+		Wake:   s.mails.Wake,
+		Now:    time.Now, Log: s.log,
 	}
 	if config.SelfService.On() {
 		d.Home = strings.TrimSuffix(config.SelfService.URL, "/")
-		d.Links = func(secret string) string { return d.Home + "/a/" + secret }
+		d.Links = func(secret string) string { return d.Home + authn.LinkPath + secret }
 	}
 	return d
 }
 
-// operatorsWithRoles are the operators as the life cycle knows them; auditors act for nobody.
-func (s *service) operatorsWithRoles() (all []desk.Operator, err error) {
-	roles, err := admin.AllOperators(s.db)
-	for account, role := range roles {
-		if who, acts := map[operator.Role]life.Who{operator.Helpdesk: life.ByHelpDesk, operator.Admin: life.ByAdmin, operator.Master: life.ByMaster}[role]; acts {
-			all = append(all, desk.Operator{Account: account, Role: who})
+// lifeRoles are operators' roles as the rules of the life cycle know them. To these an auditor is an operator, whom the help desk
+// does not touch.
+var lifeRoles = map[operator.Role]life.Who{operator.Auditor: life.ByHelpDesk, operator.Helpdesk: life.ByHelpDesk, operator.Admin: life.ByAdmin, operator.Master: life.ByMaster}
+
+// operators are those of the site; the record of each has the ID of the account and the role as its state.
+func (s *service) operators() (all []desk.Operator, err error) {
+	for q := (authn.RecordQuery{Kind: authn.OperatorRecord, Limit: 1000}); ; {
+		page, err := s.db.Records(q)
+		if err != nil {
+			return nil, err
 		}
+		for _, r := range page {
+			if role := lifeRoles[operator.Role(r.State)]; role != 0 {
+				all = append(all, desk.Operator{Account: authn.AccountID(r.ID), Role: role})
+			}
+		}
+		if len(page) < q.Limit {
+			return all, nil
+		}
+		q.After = page[len(page)-1].ID
 	}
-	return all, err
 }
 
 // deskStore gives the desk the store in its own words.

@@ -423,7 +423,7 @@ func TestSecondPerson(t *testing.T) {
 	h := startHouse(t)
 	adam, mio, una := h.signIn(t, "adam"), h.signIn(t, "mio"), h.signIn(t, "una")
 	call := func() answer {
-		return adam.call("POST", "/api/v1/tokens/T-bob/revoke-lost", map[string]any{"why": "lost", "reason": "left in a train"})
+		return adam.call("POST", "/api/v1/tokens/T-bob/revoke-lost", map[string]any{"why": "lost", "reason": "left in a train", "reference": "A-1"})
 	}
 	id := adam.wants(call(), "alone", 409, "second-person").Approval
 	if again := call(); again.Approval != id {
@@ -439,9 +439,9 @@ func TestSecondPerson(t *testing.T) {
 	adam.header.Set("Approval", id)
 	adam.wants(call(), "before anybody agreed", 409, "approval-over")
 	mio.wants(mio.call("POST", "/api/v1/approvals/"+id+"/agree", nil), "agreeing", 200, "")
-	adam.wants(adam.call("POST", "/api/v1/tokens/T-bob/revoke-lost", map[string]any{"why": "lost", "reason": "another"}), "another call", 409, "approval-other")
+	adam.wants(adam.call("POST", "/api/v1/tokens/T-bob/revoke-lost", map[string]any{"why": "lost", "reason": "another", "reference": "A-1"}), "another call", 409, "approval-other")
 	mio.header.Set("Approval", id)
-	mio.wants(mio.call("POST", "/api/v1/tokens/T-bob/revoke-lost", map[string]any{"why": "lost", "reason": "left in a train"}), "somebody else's", 409, "approval-foreign")
+	mio.wants(mio.call("POST", "/api/v1/tokens/T-bob/revoke-lost", map[string]any{"why": "lost", "reason": "left in a train", "reference": "A-1"}), "somebody else's", 409, "approval-foreign")
 	counts := race(64, func(int) answer {
 		a := call()
 		if a.status != 200 && a.status != 409 {
@@ -480,7 +480,7 @@ func TestScopesAndDays(t *testing.T) {
 	hal.wants(hal.call("POST", "/api/v1/users/alice/pin/force", map[string]any{}), "act 3", 429, "daily-limit")
 	mio := h.signIn(t, "mio")
 	mio.wants(mio.call("POST", "/api/v1/operators/hal/raise", map[string]any{"to": 3, "until": time.Now().Add(time.Hour)}), "raising", 200, "")
-	hal.wants(hal.call("POST", "/api/v1/users/alice/pin/force", map[string]any{}), "act 3 after that", 200, "")
+	hal.wants(hal.call("POST", "/api/v1/users/alice/pin/force", map[string]any{}), "act 3 after that", 409, "pin-forced")
 	hal.wants(hal.call("POST", "/api/v1/users/alice/pin/force", map[string]any{}), "act 4", 429, "daily-limit")
 	mio.stepUp("mio")
 	mio.wants(mio.call("PATCH", "/api/v1/operators/hal", map[string]any{"role": "auditor"}), "a new role", 200, "")
