@@ -393,3 +393,21 @@ func (s *Server) raiseLimit(ctx context.Context, in *struct {
 	}
 	return &operatorReply{s.viewOperator(account, d)}, nil
 }
+
+// AllOperators lists operators with their accounts and roles.
+func AllOperators(records authn.Records) (all map[authn.AccountID]operator.Role, err error) {
+	all = map[authn.AccountID]operator.Role{}
+	for q := (authn.RecordQuery{Kind: authn.OperatorRecord, Limit: 1000}); ; {
+		page, err := records.Records(q)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range page {
+			all[r.Account] = operator.Role(r.State)
+		}
+		if len(page) < q.Limit {
+			return all, nil
+		}
+		q.After = page[len(page)-1].ID
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"sekisho/admin"
 	"sekisho/authn"
 	"sekisho/desk"
 	"sekisho/life"
@@ -22,10 +23,11 @@ func (s *service) desk(config *Config, directories authn.Directories) *desk.Desk
 			r.Request.Pledge = config.SelfService.PledgeVersion()
 			return r
 		},
-		Issuer: config.Enroll.Issuer, Operators: s.operators,
-		Forget: func(accounts ...authn.AccountID) { s.radius.Forget(accounts...) },
-		Wake:   s.mails.Wake,
-		Now:    time.Now, Log: s.log,
+		Issuer:    config.Enroll.Issuer,
+		Forget:    func(accounts ...authn.AccountID) { s.radius.Forget(accounts...) },
+		Operators: s.operatorsWithRoles,
+		Wake:      s.mails.Wake,
+		Now:       time.Now, Log: s.log,
 	}
 	if config.SelfService.On() {
 		d.Home = strings.TrimSuffix(config.SelfService.URL, "/")
@@ -38,23 +40,15 @@ func (s *service) desk(config *Config, directories authn.Directories) *desk.Desk
 // does not touch.
 var lifeRoles = map[operator.Role]life.Who{operator.Auditor: life.ByHelpDesk, operator.Helpdesk: life.ByHelpDesk, operator.Admin: life.ByAdmin, operator.Master: life.ByMaster}
 
-// operators are those of the site; the record of each has the ID of the account and the role as its state.
-func (s *service) operators() (all []desk.Operator, err error) {
-	for q := (authn.RecordQuery{Kind: authn.OperatorRecord, Limit: 1000}); ; {
-		page, err := s.db.Records(q)
-		if err != nil {
-			return nil, err
+// operatorsWithRoles are the operators as the life cycle knows them.
+func (s *service) operatorsWithRoles() (all []desk.Operator, err error) {
+	roles, err := admin.AllOperators(s.db)
+	for account, role := range roles {
+		if who := lifeRoles[role]; who != 0 {
+			all = append(all, desk.Operator{Account: account, Role: who})
 		}
-		for _, r := range page {
-			if role := lifeRoles[operator.Role(r.State)]; role != 0 {
-				all = append(all, desk.Operator{Account: authn.AccountID(r.ID), Role: role})
-			}
-		}
-		if len(page) < q.Limit {
-			return all, nil
-		}
-		q.After = page[len(page)-1].ID
 	}
+	return all, err
 }
 
 // deskStore gives the desk the store in its own words.
