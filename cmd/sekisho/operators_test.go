@@ -420,10 +420,10 @@ func TestProofs(t *testing.T) {
 
 // TestSecondPerson: what two must agree on needs another one, is for that very call, and opens once.
 func TestSecondPerson(t *testing.T) {
-	h := startHouse(t)
+	h := startHouse(t, "  second_person: [{right: tokens.revoke-lost, vip: true}, {right: config.manage}]")
 	adam, mio, una := h.signIn(t, "adam"), h.signIn(t, "mio"), h.signIn(t, "una")
 	call := func() answer {
-		return adam.call("POST", "/api/v1/tokens/T-bob/revoke-lost", map[string]any{"why": "lost", "reason": "left in a train"})
+		return adam.call("POST", "/api/v1/tokens/T-bob/revoke-lost", map[string]any{"why": "lost", "reason": "left in a train", "reference": "A-1"})
 	}
 	id := adam.wants(call(), "alone", 409, "second-person").Approval
 	if again := call(); again.Approval != id {
@@ -439,19 +439,29 @@ func TestSecondPerson(t *testing.T) {
 	adam.header.Set("Approval", id)
 	adam.wants(call(), "before anybody agreed", 409, "approval-over")
 	mio.wants(mio.call("POST", "/api/v1/approvals/"+id+"/agree", nil), "agreeing", 200, "")
-	adam.wants(adam.call("POST", "/api/v1/tokens/T-bob/revoke-lost", map[string]any{"why": "lost", "reason": "another"}), "another call", 409, "approval-other")
+	adam.wants(adam.call("POST", "/api/v1/tokens/T-bob/revoke-lost", map[string]any{"why": "lost", "reason": "another", "reference": "A-1"}), "another call", 409, "approval-other")
 	mio.header.Set("Approval", id)
-	mio.wants(mio.call("POST", "/api/v1/tokens/T-bob/revoke-lost", map[string]any{"why": "lost", "reason": "left in a train"}), "somebody else's", 409, "approval-foreign")
-	counts := race(64, func(int) answer {
-		a := call()
-		if a.status != 200 && a.status != 409 {
-			t.Errorf("%s", a.body)
-		}
-		return a
-	})
-	if counts[200] != 1 || counts[409] != 63 {
+	mio.wants(mio.call("POST", "/api/v1/tokens/T-bob/revoke-lost", map[string]any{"why": "lost", "reason": "left in a train", "reference": "A-1"}), "somebody else's", 409, "approval-foreign")
+	adam.wants(call(), "the call with its agreement", 200, "")
+	adam.wants(call(), "once more", 404, "unknown-token")
+
+	noa := h.signIn(t, "noa")
+	mio.header.Del("Approval")
+	reload := func() answer { return mio.call("POST", "/api/v1/config/reload", nil) }
+	id = mio.wants(reload(), "a reload alone", 409, "second-person").Approval
+	mio.wants(mio.call("POST", "/api/v1/approvals", map[string]any{"id": id, "reason": "new gateway"}), "asking", 200, "")
+	noa.wants(noa.call("POST", "/api/v1/approvals/"+id+"/agree", nil), "agreeing", 200, "")
+	mio.header.Set("Approval", id)
+	if counts := race(64, func(int) answer { return reload() }); counts[200] != 1 || counts[409] != 63 {
 		t.Errorf("64 uses of one agreement: %v", counts)
 	}
+	mio.header.Del("Approval")
+	id = mio.wants(reload(), "a reload alone", 409, "second-person").Approval
+	mio.wants(mio.call("POST", "/api/v1/approvals", map[string]any{"id": id, "reason": "one more"}), "asking again", 200, "")
+	noa.wants(noa.call("POST", "/api/v1/approvals/"+id+"/refuse", map[string]any{"sentence": ""}), "refusing without a word", 409, "sentence-missing")
+	noa.wants(noa.call("POST", "/api/v1/approvals/"+id+"/refuse", map[string]any{"sentence": "not on a Friday"}), "refusing", 200, "")
+	mio.header.Set("Approval", id)
+	mio.wants(reload(), "what was refused", 409, "approval-over")
 }
 
 // TestScopesAndDays: who is out of scope does not exist, a help desk's day ends, and a change of role ends sessions.
@@ -480,7 +490,7 @@ func TestScopesAndDays(t *testing.T) {
 	hal.wants(hal.call("POST", "/api/v1/users/alice/pin/force", map[string]any{}), "act 3", 429, "daily-limit")
 	mio := h.signIn(t, "mio")
 	mio.wants(mio.call("POST", "/api/v1/operators/hal/raise", map[string]any{"to": 3, "until": time.Now().Add(time.Hour)}), "raising", 200, "")
-	hal.wants(hal.call("POST", "/api/v1/users/alice/pin/force", map[string]any{}), "act 3 after that", 200, "")
+	hal.wants(hal.call("POST", "/api/v1/users/alice/pin/force", map[string]any{}), "act 3 after that", 409, "pin-forced")
 	hal.wants(hal.call("POST", "/api/v1/users/alice/pin/force", map[string]any{}), "act 4", 429, "daily-limit")
 	mio.stepUp("mio")
 	mio.wants(mio.call("PATCH", "/api/v1/operators/hal", map[string]any{"role": "auditor"}), "a new role", 200, "")
