@@ -199,6 +199,21 @@ func pinWord(a *authn.Account) string {
 	return "set"
 }
 
+// bySerial names the token of a refusal by its serial, as people know it, where the rules knew only its ID.
+func (s *Server) bySerial(r *life.Refusal) *life.Refusal {
+	id, err := token.ParseID(r.About)
+	if err != nil {
+		return r
+	}
+	info, err := s.Store.Token(id)
+	if err != nil {
+		return r
+	}
+	named := *r
+	named.About = label(&info.Token)
+	return &named
+}
+
 // lifeProblem makes a problem of a refusal of the rules.
 func lifeProblem(r *life.Refusal) *Problem {
 	status := http.StatusConflict

@@ -291,3 +291,5 @@ func (s houseStore) VerifyChain(ctx context.Context, heads []Head) (Chain, error
 	v, err := s.DB.VerifyChain(ctx, given...)
 	return Chain(v), err
 }
+
+func fmtSeq(n uint64) string { return fmt.Sprint(n) }

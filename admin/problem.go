@@ -92,7 +92,7 @@ func (s *Server) problem(err error) error {
 	case errors.As(err, &r):
 		return newProblem(http.StatusConflict, r.Code, r.Sentence)
 	case errors.As(err, &l):
-		return lifeProblem(l)
+		return lifeProblem(s.bySerial(l))
 	case errors.Is(err, authn.ErrBusy):
 		return newProblem(http.StatusServiceUnavailable, "busy", wordBusy)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -44,16 +45,26 @@ func explains(config radius.Config, d *dictionary.Dictionary, login *authn.Authe
 
 func (a *app) explainCommand() *cobra.Command {
 	var client, station, lang string
+	var past uint64
 	cmd := &cobra.Command{
-		Use: "explain USER --client CLIENT", Short: "Tell what a login would be answered, and why",
+		Use: "explain USER --client CLIENT | explain --login NUMBER", Short: "Tell what a login would be answered, and why; or what became of a past one",
 		Long: "It walks through the rules that decide logins: how the name is read, which policy holds and why the ones before it do not,\n" +
 			"which tokens open, what earlier failures left, and what would be answered. Nothing is sent to the directory but the\n" +
-			"search for the user, and nothing is spent, counted or recorded.",
-		Example: "  sekisho explain alice --client vpn\n  sekisho explain 'EXAMPLE\\alice' --client vpn --station 198.51.100.7 --lang ja",
-		Args:    arguments("USER"),
+			"search for the user, and nothing is spent, counted or recorded. With --login it tells a past event in sentences, and what\n" +
+			"helps; 'sekisho logins --json' has the numbers (seq).",
+		Example: "  sekisho explain alice --client vpn\n  sekisho explain 'EXAMPLE\\alice' --client vpn --station 198.51.100.7 --lang ja\n  sekisho explain --login 4711",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed("login") {
+				return arguments()(cmd, args)
+			}
+			return arguments("USER")(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if lang = cmp.Or(lang, language()); lang != "en" && lang != "ja" {
 				return usageError{fmt.Errorf("--lang %q is neither en nor ja", lang)}
+			}
+			if cmd.Flags().Changed("login") {
+				return a.tellLogin(cmd.Context(), past, lang)
 			}
 			if client == "" {
 				return usageError{fmt.Errorf("--client is missing; 'sekisho client list' shows them")}
@@ -76,10 +87,37 @@ func (a *app) explainCommand() *cobra.Command {
 			return a.table("", func(w io.Writer) { (&explainer{w, explainWords[lang], lang == "ja"}).print(x) })
 		},
 	}
+	cmd.Flags().Uint64Var(&past, "login", 0, "tell the event with this `number` instead")
 	cmd.Flags().StringVar(&client, "client", "", "`name` of the gateway in the configuration")
 	cmd.Flags().StringVar(&station, "station", "", "`address` the person comes from (Calling-Station-Id)")
 	cmd.Flags().StringVar(&lang, "lang", "", "`language`, en or ja (default: that of $LC_ALL, $LC_MESSAGES or $LANG)")
 	return a.listing(cmd)
+}
+
+// tellLogin tells a past event in sentences.
+func (a *app) tellLogin(ctx context.Context, seq uint64, lang string) error {
+	var raw json.RawMessage
+	if err := a.api().call(ctx, http.MethodGet, "/api/v1/logins/"+strconv.FormatUint(seq, 10), nil, &raw); err != nil {
+		return err
+	}
+	if a.json {
+		return a.printRaw(raw)
+	}
+	var t admin.Told
+	if err := json.Unmarshal(raw, &t); err != nil {
+		return err
+	}
+	told := t.Told
+	if lang == "ja" {
+		told = t.ToldJA
+	}
+	for _, s := range told {
+		fmt.Fprintln(a.out, s)
+	}
+	if t.Fix != "" {
+		fmt.Fprintf(a.out, "  %s\n", t.Fix)
+	}
+	return nil
 }
 
 // explainer writes an explanation for people.

@@ -15,37 +15,34 @@ import (
 )
 
 func (a *app) tokenCommand() *cobra.Command {
-	return group("token", "Import, give out and take back tokens",
-		a.tokenImport(), a.tokenExport(), a.tokenList(), a.tokenShow(), a.tokenAssign(), a.tokenEnroll(), a.tokenConfirm(), a.tokenRevoke())
+	return group("token", "Import, give out and take back tokens", append([]*cobra.Command{
+		a.tokenImport(), a.tokenExport(), a.tokenList(), a.tokenShow(), a.tokenAssign(), a.tokenEnroll(), a.tokenConfirm(), a.tokenRevoke()},
+		a.tokenActs()...)...)
 }
 
 func (a *app) tokenList() *cobra.Command {
 	var state, form string
+	var sheet bool
 	cmd := &cobra.Command{
 		Use: "list", Short: "List tokens and who holds them", Args: arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client := a.api()
-			all := []admin.Token{}
-			q := url.Values{"limit": {"1000"}}
+			q := url.Values{}
 			if state != "" {
 				q.Set("state", state)
 			}
 			if form != "" {
 				q.Set("form", form)
 			}
-			for {
-				var page struct {
-					Tokens []admin.Token `json:"tokens"`
-					Next   string        `json:"next"`
-				}
-				if err := client.call(cmd.Context(), http.MethodGet, "/api/v1/tokens?"+q.Encode(), nil, &page); err != nil {
-					return err
-				}
-				all = append(all, page.Tokens...)
-				if page.Next == "" {
-					break
-				}
-				q.Set("after", page.Next)
+			if sheet {
+				return a.saveSheet(cmd, "/api/v1/tokens", q)
+			}
+			all, err := pages(cmd, a.api(), "/api/v1/tokens", q, func(raw json.RawMessage) ([]admin.Token, error) {
+				var l admin.TokenList
+				err := json.Unmarshal(raw, &l)
+				return l.Tokens, err
+			})
+			if err != nil {
+				return err
 			}
 			if a.json {
 				return a.printJSON(map[string]any{"tokens": all})
@@ -67,6 +64,7 @@ func (a *app) tokenList() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&state, "state", "", "only tokens that are `STATE`: \"in stock\", \"in use\", expired, destroyed")
 	cmd.Flags().StringVar(&form, "form", "", "only hardware or software tokens")
+	cmd.Flags().BoolVar(&sheet, "csv", false, "as CSV, for spreadsheets")
 	return a.listing(cmd)
 }
 
@@ -200,23 +198,22 @@ func (a *app) tokenConfirm() *cobra.Command {
 }
 
 func (a *app) tokenRevoke() *cobra.Command {
-	var user string
-	cmd := &cobra.Command{
-		Use: "revoke TOKEN", Short: "Take a token away, from everybody or from one user",
-		Long: "Once this command is done no code of the token opens anything. A hardware token that nobody holds any more returns to\nstock, a software token is destroyed.",
-		Args: arguments("TOKEN"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			var d admin.Done
-			err := a.api().call(cmd.Context(), http.MethodPost, "/api/v1/tokens/"+url.PathEscape(args[0])+"/revoke", map[string]any{"user": user}, &d)
-			if err != nil {
-				return err
+	var confirmed int
+	cmd := a.deed(deed{use: "revoke TOKEN", short: "Take a token away, from everybody or from one user",
+		long: "Once this command is done no code of the token opens anything. A hardware token that nobody holds any more returns to\nstock, a software token is destroyed.",
+		args: []string{"TOKEN"}, path: of("tokens", "revoke"), dry: true, user: true,
+		body: func(_ []string, body map[string]any) error {
+			if confirmed > 0 {
+				body["confirmed"] = confirmed
 			}
-			fmt.Fprintf(a.out, "Token %s is revoked; it is %s.\n", args[0], d.Detail)
 			return nil
 		},
-	}
-	cmd.Flags().StringVar(&user, "user", "", "only from this user")
-	return a.remote(cmd)
+		said: func(args []string, d admin.Done) string {
+			return fmt.Sprintf("Token %s is revoked; it is %s.", args[0], d.Detail)
+		}})
+	cmd.Flags().Lookup("user").Usage = "only from this user"
+	cmd.Flags().IntVar(&confirmed, "confirm", 0, "how `many` users lose it; needed where many do")
+	return cmd
 }
 
 // inFours groups a key so that it can be typed.

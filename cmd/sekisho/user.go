@@ -21,7 +21,8 @@ import (
 )
 
 func (a *app) userCommand() *cobra.Command {
-	return group("user", "Show a user, set their PIN, end their locks", a.userShow(), a.userSetPIN(), a.userUnlock())
+	return group("user", "List and show users, invite and help them, set their PIN, end their locks",
+		append([]*cobra.Command{a.userShow(), a.userSetPIN(), a.userUnlock()}, a.userActs()...)...)
 }
 
 func (a *app) userShow() *cobra.Command {
