@@ -159,6 +159,10 @@ func (s *store) Expiring(ctx context.Context, before time.Time, after token.ID) 
 	}
 }
 
+func (s *store) AccountsOf(ctx context.Context, directory string, after authn.AccountID) ([]*authn.Account, error) {
+	return s.DB.Accounts(ctx, storage.AccountFilter{Directory: directory, After: after, Limit: 1000})
+}
+
 // account is that of a user of the directory.
 func (h *house) account(name string) authn.AccountID {
 	h.t.Helper()

@@ -50,7 +50,7 @@ func (d *door) from(station, name, text string, state ...byte) authn.Decision {
 	n := d.port.Add(1)
 	answer := make(chan authn.Decision, 1)
 	d.auth.Authenticate(&authn.Login{Client: d.gate, Name: []byte(name), Text: authn.NewSecret([]byte(text)), Station: []byte(station), State: state, Method: authn.PAP,
-		Source: netip.AddrPortFrom(netip.MustParseAddr("192.0.2.1"), uint16(n)), Packet: []byte{1, byte(n >> 8), byte(n)}, Arrived: time.Now()}, func(a authn.Decision) { answer <- a })
+		Source: netip.AddrPortFrom(netip.MustParseAddr("192.0.2.1"), uint16(n)), Packet: []byte{1, byte(n >> 8), byte(n)}, Arrived: time.Now(), Signed: true}, func(a authn.Decision) { answer <- a })
 	return <-answer
 }
 
@@ -122,6 +122,8 @@ func TestTemporary(t *testing.T) {
 	if n := len(acts); acts[n-1] != "temporary-codes.use" || acts[n-2] != "" {
 		t.Errorf("behind the login: %q", acts[n-2:])
 	}
+	spaced := d.show(taro)
+	d.want("as the page shows it", d.text("taro", spaced[:4]+" "+spaced[4:]), authn.Accept, authn.OKTemporary)
 	fourth := d.show(taro)
 	d.want("the device", d.text("taro", string(phone.code(d.house, 0).Reveal())), authn.Accept, authn.OK)
 	if acts := d.acts(); acts[len(acts)-1] != "temporary-codes.end" || d.spare(taro) {
@@ -226,6 +228,34 @@ type passwords struct {
 
 func (p passwords) Authenticate(_ context.Context, _ *authn.User, given authn.Secret) (authn.BindResult, error) {
 	return authn.BindResult{OK: string(given.Reveal()) == p.password}, nil
+}
+
+// TestTemporaryRepeated: a gateway that brings the same login again gets the same answer, but not once the set was ended, and
+// never for a first login, whose reply may be limited.
+func TestTemporaryRepeated(t *testing.T) {
+	d := newDoor(t, alone())
+	d.gate.RepeatWithin = 30 * time.Second
+	taro, jiro := d.account("taro"), d.account("jiro")
+	_, err := d.desk.GiveTemporary(context.Background(), admin, taro, time.Time{})
+	d.ok(err)
+	code := d.show(taro)
+	d.want("the code", d.text("taro", code), authn.Accept, authn.OKTemporary)
+	d.want("the same login", d.text("taro", code), authn.Accept, authn.OKRepeated)
+	d.want("from elsewhere", d.from("203.0.113.9", "taro", code), authn.Reject, authn.AlreadyUsed)
+	if v := desk.ViewTemporary(d.holder(taro).Temporary); v.Used != 1 {
+		t.Errorf("%d codes used", v.Used)
+	}
+	_, err = d.desk.EndTemporary(context.Background(), admin, taro)
+	d.ok(err)
+	if got := d.text("taro", code); got.Verdict == authn.Accept {
+		t.Errorf("after the set was ended: %v", got.Reason)
+	}
+	first, _, err := d.desk.GiveFirstLogin(context.Background(), admin, jiro, "registration", time.Time{})
+	d.ok(err)
+	d.want("a first login", d.text("jiro", string(first.Reveal())), authn.Accept, authn.OKFirstLogin)
+	if got := d.text("jiro", string(first.Reveal())); got.Verdict == authn.Accept {
+		t.Errorf("a first login again: %v", got.Reason)
+	}
 }
 
 // TestTemporaryAsked takes a temporary code as the answer of a dialogue.

@@ -173,6 +173,49 @@ func TestAdopt(t *testing.T) {
 	}
 }
 
+// TestAdoptDrift: a token whose clock is a day ahead of the others' does not close them for a day.
+func TestAdoptDrift(t *testing.T) {
+	s := newSite(t)
+	now := time.Now()
+	s.env.Now = func() time.Time { return now }
+	db := s.open(t)
+	ahead, plain := newToken(t, db, token.TOTP, 1), newToken(t, db, token.TOTP, 2)
+	ahead.Drift = 2880
+	a := newAccount("u", ahead, plain)
+	create(t, db, []*authn.Account{a}, ahead, plain)
+	if ok, err := burn(db, a.ID, ahead.ID, now.Unix()/30+2880); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	err := update(db, authn.Keys{Accounts: []authn.AccountID{a.ID}}, func(h *authn.Held) (authn.Change, error) { // as a resync does
+		k := *h.Token(ahead.ID)
+		k.Last += 2
+		return authn.Change{Event: act("x"), Tokens: []*token.Token{&k}, Reset: authn.ResetStep}, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	newest := now.Unix()/30*30 + 60
+	live := db.state.Load().newest.Load()
+	closeDB(t, db)
+	db = s.open(t)
+	if got := db.state.Load().newest.Load(); live != newest || got != newest {
+		t.Errorf("the newest step begins at %d, %d after a start, want %d", live, got, newest)
+	}
+	closeDB(t, db)
+	if _, err := Adopt(context.Background(), s.cfg, s.outer, s.env, "root", 1); err != nil {
+		t.Fatal(err)
+	}
+	db = s.open(t)
+	for _, c := range []struct {
+		id   token.ID
+		want int64
+	}{{ahead.ID, now.Unix()/30 + 2880 + 2 + 1}, {plain.ID, now.Unix()/30 + 2 + 1}} {
+		if k, err := db.Token(c.id); err != nil || k.Token.Last != c.want {
+			t.Errorf("token %v: last step %d, want %d: %v", c.id, k.Token.Last, c.want, err)
+		}
+	}
+}
+
 // TestTakeOverCut cuts the start at the two points between mark and database.
 func TestTakeOverCut(t *testing.T) {
 	s := newSite(t)

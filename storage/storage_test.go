@@ -193,7 +193,7 @@ func image(db *DB) string {
 	}
 	slices.Sort(lines)
 	fmt.Fprint(&b, lines)
-	fmt.Fprintf(&b, "users %d serials %d seeds %d claims %v tombstones %v counts %v ratchets %v newest %d\n", st.users.n, st.serials.n, st.seeds.n, st.claims, st.tombstones, st.counts, st.ratchets, st.newest.Load())
+	fmt.Fprintf(&b, "users %d serials %d seeds %d claims %v tombstones %v counts %v ratchets %v\n", st.users.n, st.serials.n, st.seeds.n, st.claims, st.tombstones, st.counts, st.ratchets)
 	b.WriteString(recordImage(db))
 	return b.String()
 }

@@ -85,6 +85,10 @@ func (s deskStore) Expiring(ctx context.Context, before time.Time, after token.I
 	return all, nil
 }
 
+func (s deskStore) AccountsOf(ctx context.Context, directory string, after authn.AccountID) ([]*authn.Account, error) {
+	return s.DB.Accounts(ctx, storage.AccountFilter{Directory: directory, After: after, Limit: 1000})
+}
+
 // tickEvery is how often the desk looks at what time alone asks for.
 const tickEvery = 10 * time.Second
 
