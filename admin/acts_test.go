@@ -1,8 +1,11 @@
 package admin
 
 import (
+	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -398,4 +401,143 @@ func TestK5Requests(t *testing.T) {
 	}
 	h.no(404, "not-found", "GET", "/api/v1/requests/0000-000", nil)
 	h.no(404, "not-found", "GET", "/api/v1/requests/"+fmt.Sprintf("%.3s", first), nil)
+}
+
+// TestP11Campaign: who holds a token of an expiry and has a new one in service is switched; the list says so, also as CSV.
+func TestP11Campaign(t *testing.T) {
+	h := newHouse(t)
+	h.stock(3, "2026-12-31T00:00:00Z", "annie", "bob", "carol")
+	file := "serial,secret_hex,mode\n"
+	for _, serial := range []string{"N1", "N2"} {
+		file += fmt.Sprintf("%s,%x,hotp\n", serial, []byte(token.NewSeed(token.SeedSize)))
+	}
+	h.ok("POST", "/api/v1/tokens/import", file, nil, "Content-Type", "text/csv")
+	h.ok("POST", "/api/v1/tokens/N1/assign", `{"user":"annie"}`, nil)
+	h.ok("POST", "/api/v1/tokens/N2/assign", `{"user":"bob","pending":true}`, nil)
+	var c Campaign
+	h.ok("GET", "/api/v1/campaigns?expires=2026-12-31T00:00:00Z", nil, &c)
+	var got []string
+	for _, turn := range c.Turns {
+		got = append(got, strings.Join([]string{turn.User, turn.Old, turn.New, turn.State}, " "))
+	}
+	slices.Sort(got)
+	if c.Total != 3 || c.Switched != 1 || strings.Join(got, ", ") != "annie H1 N1 switched, bob H2 N2 waiting, carol H3  nothing" || c.Turns[2].User != "annie" {
+		t.Errorf("%d of %d: %v", c.Switched, c.Total, c.Turns)
+	}
+	if rows := h.sheet("/api/v1/campaigns?expires=2026-12-31T00:00:00Z&state=nothing"); len(rows) != 2 || rows[1][0] != "carol" {
+		t.Errorf("%q", rows)
+	}
+	h.no(422, "bad-input", "GET", "/api/v1/campaigns", nil)
+	h.no(422, "bad-input", "GET", "/api/v1/campaigns?expires=2026-12-31T00:00:00Z&limit=5", nil)
+}
+
+// TestTwoOperatorsAtOnce: of many equal decisions at the same moment one is made, and the others are told why not.
+func TestTwoOperatorsAtOnce(t *testing.T) {
+	h := newHouse(t)
+	h.stock(2, "", "annie")
+	a, err := h.db.AccountByName(t.Context(), "corp", "annie")
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := h.api.Desk.Apply(t.Context(), deskPerson(a.ID), deskOrder(a.ID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	race := func(method, path string, bodies ...string) (done int, codes map[string]int) {
+		var mu sync.Mutex
+		var wg sync.WaitGroup
+		codes = map[string]int{}
+		for i := range 32 {
+			wg.Go(func() {
+				w := h.call(method, path, bodies[i%len(bodies)])
+				mu.Lock()
+				defer mu.Unlock()
+				if w.Code == 200 {
+					done++
+					return
+				}
+				codes[problemOf(t, w).Code]++
+			})
+		}
+		wg.Wait()
+		return done, codes
+	}
+	if done, codes := race("POST", "/api/v1/requests/"+v.Number+"/approve", `{}`); done != 1 || codes["request-decided"] != 31 {
+		t.Errorf("approvals: %d done, %v", done, codes)
+	}
+	var links ActivationList
+	if h.ok("GET", "/api/v1/activations", nil, &links); len(links.Activations) != 1 {
+		t.Errorf("%d links of one request", len(links.Activations))
+	}
+	if done, codes := race("POST", "/api/v1/tokens/H2/assign", `{"user":"bob"}`, `{"user":"carol"}`); done != 1 || codes["token-in-use"]+codes["already-active"] != 31 {
+		t.Errorf("one token of the stock: %d got it, %v", done, codes)
+	}
+	h.ok("POST", "/api/v1/tokens/H1/revoke", `{}`, nil)
+	if done, codes := race("POST", "/api/v1/users/annie/undo", `{"token":"H1"}`); done != 1 || codes["already-active"] != 31 {
+		t.Errorf("undo: %d done, %v", done, codes)
+	}
+	tag := h.call("GET", "/api/v1/tokens/H1", nil).Header().Get("ETag")
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	done := 0
+	for i := range 16 {
+		act := []string{"suspend", "lost"}[i%2]
+		wg.Go(func() {
+			w := h.call("POST", "/api/v1/tokens/H1/"+act, `{}`, "If-Match", tag)
+			mu.Lock()
+			defer mu.Unlock()
+			if w.Code == 200 {
+				done++
+			} else if w.Code != 412 {
+				t.Errorf("%d %s", w.Code, w.Body)
+			}
+		})
+	}
+	wg.Wait()
+	if done != 1 {
+		t.Errorf("%d changes of one version", done)
+	}
+}
+
+// TestBadInputDoesNothing: wrong types, unknown fields, huge bodies, foreign names and IDs get a problem that names the place,
+// and leave nothing behind.
+func TestBadInputDoesNothing(t *testing.T) {
+	h := newHouse(t)
+	h.stock(1, "", "annie")
+	seq := h.events()
+	for _, x := range []struct {
+		method, path, body string
+		status             int
+		code               string
+	}{
+		{"POST", "/api/v1/tokens/H1/suspend", `{"usr":"annie"}`, 422, "bad-input"},
+		{"POST", "/api/v1/tokens/H1/suspend", `{"user":7}`, 422, "bad-input"},
+		{"POST", "/api/v1/tokens/H1/suspend", `{"user":`, 400, "bad-input"},
+		{"POST", "/api/v1/tokens/H1/suspend", `{"user":"bob"}`, 409, "not-assigned"},
+		{"POST", "/api/v1/tokens/H1/suspend", `{"user":"nobody"}`, 404, "unknown-user"},
+		{"POST", "/api/v1/tokens/H9/suspend", `{}`, 404, "unknown-token"},
+		{"POST", "/api/v1/tokens/H1/suspend", `{"reason":"` + strings.Repeat("x", 201) + `"}`, 422, "bad-input"},
+		{"POST", "/api/v1/tokens/H1/suspend", `{"reason":"` + strings.Repeat("x", 2<<20) + `"}`, 413, "too-large"},
+		{"POST", "/api/v1/users/nobody/temporary", `{}`, 404, "unknown-user"},
+		{"POST", "/api/v1/users/annie/temporary", `{"until":"tonight"}`, 422, "bad-input"},
+		{"POST", "/api/v1/users/bob/undo", `{}`, 409, "no-account"},
+		{"POST", "/api/v1/undo", `{"holds":[{"account":"x","token":"y"}]}`, 422, "bad-input"},
+		{"POST", "/api/v1/tokens/revoke", `{"tokens":[]}`, 422, "bad-input"},
+		{"POST", "/api/v1/tokens/extend", `{"tokens":["H1"],"to":"2027-01-01T00:00:00Z","reason":"x"}`, 409, "no-expiry"},
+		{"POST", "/api/v1/invitations", `{"users":[]}`, 422, "bad-input"},
+		{"POST", "/api/v1/activations/x/revoke", `{}`, 404, "not-found"},
+		{"POST", "/api/v1/tokens/H1/nonsense", `{}`, 404, "not-found"},
+	} {
+		w := h.call(x.method, x.path, x.body)
+		var p Problem
+		if x.path == "/api/v1/tokens/H1/nonsense" && w.Code == 404 {
+			continue // no such route: whoever asks gets the multiplexer's word
+		}
+		if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || w.Code != x.status || p.Code != x.code || p.Detail == "" {
+			t.Errorf("%s %.60s: %d %.200s, want %d %s", x.path, x.body, w.Code, w.Body, x.status, x.code)
+		}
+	}
+	if h.events() != seq {
+		t.Errorf("%d events of what was refused", h.events()-seq)
+	}
 }

@@ -284,6 +284,7 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("GET /api/v1/logins", s.logins)
 	describeLogins(api)
 	s.attemptRoute(api)
+	s.campaignRoute(api)
 	s.eraseRoute(api)
 	mux.HandleFunc("POST /api/v1/backup", s.backup)
 	describe(api)

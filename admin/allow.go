@@ -94,6 +94,7 @@ var routes = map[string]access{
 	"POST /api/v1/backup":                      {operator.Keys, byDoor},
 	"GET /api/v1/logins":                       {operator.ReadTokens, byDoor}, // shows what the caller's scope covers
 	"GET /api/v1/logins/{seq}":                 {operator.ReadTokens, byHandler},
+	"GET /api/v1/campaigns":                    {operator.ReadTokens, byDoor},  // shows what the caller's scope covers
 	"GET /api/v1/audit":                        {operator.ReadAudit, byDoor},   // too
 	"GET /api/v1/mails":                        {operator.ReadService, byDoor}, // shows what the caller's scope covers
 	"GET /api/v1/mails/{mail}":                 {operator.ReadService, byHandler},

@@ -293,3 +293,7 @@ func (s houseStore) VerifyChain(ctx context.Context, heads []Head) (Chain, error
 }
 
 func fmtSeq(n uint64) string { return fmt.Sprint(n) }
+
+func (s houseDesk) AccountsOf(ctx context.Context, directory string, after authn.AccountID) ([]*authn.Account, error) {
+	return s.DB.Accounts(ctx, storage.AccountFilter{Directory: directory, After: after, Limit: 1000})
+}

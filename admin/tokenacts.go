@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -59,6 +60,9 @@ func (s *Server) onHold(ctx context.Context, name string, m *Matching, dry bool,
 		return nil, p
 	}
 	return reply(s.do(ctx, deed{right: right, people: []authn.Owner{o}, dry: dry, why: b.Because, hide: unknownToken(name)}, func(d *desk.Desk, a desk.Actor) (desk.Done, error) {
+		if _, err := s.Store.Account(o.Account); errors.Is(err, authn.ErrNotFound) {
+			return desk.Done{}, &life.Refusal{Code: life.NotAssigned, About: label(&info.Token)}
+		}
 		return f(d, a, o.Account, info.Token.ID)
 	}))
 }

@@ -34,6 +34,7 @@ const (
 	wordNoSelfService  = "No letter was made: the configuration has no self-service URL that its link could lead to."
 	wordBadHead        = "The link of a head is 64 hexadecimal digits."
 	wordNoSuchEvent    = "There is no event %d; 'sekisho logins' shows the numbers."
+	wordOnePiece       = "This list comes in one piece."
 	wordClockFine      = "The clock is not in doubt; there is nothing to accept."
 	wordClockDoubt     = "The clock is in doubt, so codes that depend on the time are not compared; compare it with another one, then: sekisho clock accept."
 )
