@@ -65,7 +65,7 @@ func (s *Server) viewMail(r *authn.Record) (Mail, error) {
 	if err != nil {
 		return Mail{}, err
 	}
-	v := Mail{ID: mailName(r.ID), Kind: string(m.Kind), State: m.State.String(), To: m.To, Created: moment(m.Created), Until: moment(m.Until),
+	v := Mail{ID: recordID(r.ID), Kind: string(m.Kind), State: m.State.String(), To: m.To, Created: moment(m.Created), Until: moment(m.Until),
 		Tries: m.Tries, Answer: authn.Shown([]byte(m.Answer)), Changed: moment(m.Changed)}
 	if m.State == authn.MessageWaiting {
 		v.Due = moment(m.Due)
@@ -85,8 +85,6 @@ func (s *Server) viewMail(r *authn.Record) (Mail, error) {
 	}
 	return v, err
 }
-
-func mailName(id uint64) string { return token.ID(id).String() }
 
 // listMails is GET /api/v1/mails.
 func (s *Server) listMails(ctx context.Context, in *struct {
@@ -139,7 +137,7 @@ func (s *Server) listMails(ctx context.Context, in *struct {
 			page = append(page, v)
 		}
 		if len(found) == n {
-			next = mailName(found[n-1].ID)
+			next = recordID(found[n-1].ID)
 		}
 		return page, next, nil
 	})
