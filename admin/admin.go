@@ -10,6 +10,7 @@
 //	POST /api/v1/tokens/{token}/revoke      take it away, from one user or from all
 //	GET  /api/v1/users/{user}               one user: directory, tokens, locks
 //	POST /api/v1/users/{user}/tokens        enroll a new software token; the answer alone shows its secret
+//	POST /api/v1/users/{user}/erase         overwrite what is stored about a person
 //	PUT  /api/v1/users/{user}/pin           set the PIN
 //	POST /api/v1/users/{user}/unlock        end stops and waits
 //	GET  /api/v1/names                      how a typed name is read; ?typed= &client=
@@ -20,7 +21,8 @@
 //	GET  /api/v1/explain                    what would a login be answered? ?user= &client= &station=
 //	POST /api/v1/config/reload              read the configuration again and go by it, all or nothing
 //	POST /api/v1/backup                     a sealed copy of everything; ?recipient=
-//	GET  /api/v1/logins                     events; ?user= &client= &reason= &since= &limit= &follow=
+//	GET  /api/v1/logins                     events; ?user= &client= &reason= &since= &before= &limit= &follow=
+//	GET  /api/v1/plots                      logins by verdict and reason, times by stage; ?span=
 //	GET  /api/v1/audit                      every event; ?after=
 //	POST /api/v1/audit/verify               does the chain hold?
 //	GET  /api/v1/mails                      mails on their way, newest first; ?state= &kind= &user= &since=
@@ -81,12 +83,18 @@ type Store interface {
 	Logins(ctx context.Context, q LoginQuery) ([]authn.Event, error)
 	// Follow gives every event after seq, and then each one as it becomes durable, until ctx ends.
 	Follow(ctx context.Context, seq uint64) iter.Seq2[authn.Event, error]
+	// Cores gives the events numbered from..to without their personal parts, newest first, until f says no.
+	Cores(ctx context.Context, from, to uint64, f func(*authn.Event) bool) error
 	// Seq is the number of the newest durable event.
 	Seq() uint64
 	// Position is the newest durable event and the chain's link there.
 	Position() (seq uint64, link []byte)
-	// VerifyChain walks the whole audit chain; the error names the first place that does not hold.
-	VerifyChain(ctx context.Context) error
+	// VerifyChain walks the audit chain and compares heads that left the machine; the error names the first place that does
+	// not hold.
+	VerifyChain(ctx context.Context, heads []Head) (Chain, error)
+	// Erase overwrites what is stored about a person: of the events of the account, zero for none, and of events and
+	// accounting records of no account under one of the names. by says who does it and why, and is saved with it.
+	Erase(ctx context.Context, account authn.AccountID, names [][]byte, by *authn.Event, progress func(done, total uint64)) (Erasure, error)
 }
 
 // TokenInfo is a token and who has an assignment of it, revoked ones included.
@@ -235,6 +243,7 @@ type Server struct {
 type calls struct {
 	paces   paces
 	replies replies
+	tally   tally // of logins, for plots
 }
 
 // Health is the service's word on itself.
@@ -266,13 +275,15 @@ func (s *Server) Handler() http.Handler {
 	s.serviceRoutes(api)
 	s.explainRoutes(api)
 	s.auditRoutes(api, mux)
-	s.mailRoutes(api)
 	s.sessionRoutes(api)
 	s.operatorRoutes(api)
 	s.keyRoutes(api)
 	s.approvalRoutes(api)
+	s.mailRoutes(api)
+	s.plotRoutes(api)
 	mux.HandleFunc("GET /api/v1/logins", s.logins)
 	describeLogins(api)
+	s.eraseRoute(api)
 	mux.HandleFunc("POST /api/v1/backup", s.backup)
 	describe(api)
 	return s.guard(mux, s.paced(s.once(mux)))

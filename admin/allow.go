@@ -47,6 +47,7 @@ var routes = map[string]access{
 	"POST /api/v1/users/{user}/tokens": {operator.Assign, byHandler},
 	"PUT /api/v1/users/{user}/pin":     {operator.SetPIN, byHandler},
 	"POST /api/v1/users/{user}/unlock": {operator.Unlock, byHandler},
+	"POST /api/v1/users/{user}/erase":  {operator.Erase, byHandler},
 
 	"POST /api/v1/tokens/{token}/suspend":     {operator.Suspend, byHandler},
 	"POST /api/v1/tokens/{token}/resume":      {operator.Suspend, byHandler},
@@ -127,6 +128,7 @@ var routes = map[string]access{
 	"POST /api/v1/approvals/{approval}/agree":    {"", byHandler},
 	"POST /api/v1/approvals/{approval}/refuse":   {"", byHandler},
 	"POST /api/v1/approvals/{approval}/withdraw": {"", byHandler},
+	"GET /api/v1/plots":                          {operator.ReadTokens, byDoor}, // of everybody: whose scope is narrower gets none
 
 	"GET /api/openapi.json":     {"", byDoor},
 	"GET /api/openapi.yaml":     {"", byDoor},

@@ -12,6 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"sekisho/authn"
+	"sekisho/token"
 )
 
 func (s *Server) serviceRoutes(api huma.API) {
@@ -93,7 +94,9 @@ func (s *Server) logins(w http.ResponseWriter, r *http.Request) {
 		s.streamLogins(w, r, &q, 0, seq, follow)
 		return
 	}
-	q.Before = seq + 1
+	if q.Before == 0 {
+		q.Before = seq + 1
+	}
 	events, err := s.Store.Logins(r.Context(), q)
 	if err != nil {
 		s.Log.Error("reading events", "error", err)
@@ -175,6 +178,13 @@ func (s *Server) loginQuery(r *http.Request) (q LoginQuery, follow bool, p *Prob
 		}
 		q.Since = t
 	}
+	if text := v.Get("before"); text != "" {
+		n, err := strconv.ParseUint(text, 10, 63)
+		if err != nil || n == 0 {
+			return q, follow, bad("before", "has to be the number of an event")
+		}
+		q.Before = n
+	}
 	if text := v.Get("reason"); text != "" {
 		for _, reason := range authn.Reasons() {
 			if reason.String() == text {
@@ -188,6 +198,11 @@ func (s *Server) loginQuery(r *http.Request) (q LoginQuery, follow bool, p *Prob
 	if name := v.Get("user"); name != "" {
 		if p := s.ask(r.Context(), name); p.err == nil {
 			q.Account = s.Store.AccountOf(p.user.Directory, p.user.ID)
+		}
+		if id, err := token.ParseID(name); q.Account == 0 && err == nil {
+			if a, err := s.Store.Account(authn.AccountID(id)); err == nil {
+				q.Account = a.ID
+			}
 		}
 		if q.Account == 0 {
 			q.Name = []byte(name)

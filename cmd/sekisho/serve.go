@@ -211,6 +211,7 @@ func (s *service) run(ctx context.Context) error {
 	background.Go(func() { s.sendMails(behind) })
 	background.Go(func() { s.sweepMails(behind) })
 	background.Go(func() { s.tickDesk(behind) })
+	background.Go(func() { s.retain(behind) })
 	background.Go(func() { s.watchdog(behind, s.manager.Watchdog()/2) })
 
 	group, ctx := errgroup.WithContext(ctx)
