@@ -65,7 +65,7 @@ func (s *Server) viewMail(r *authn.Record) (Mail, error) {
 	if err != nil {
 		return Mail{}, err
 	}
-	v := Mail{ID: mailName(r.ID), Kind: string(m.Kind), State: m.State.String(), To: m.To, Created: moment(m.Created), Until: moment(m.Until),
+	v := Mail{ID: recordID(r.ID), Kind: string(m.Kind), State: m.State.String(), To: m.To, Created: moment(m.Created), Until: moment(m.Until),
 		Tries: m.Tries, Answer: authn.Shown([]byte(m.Answer)), Changed: moment(m.Changed)}
 	if m.State == authn.MessageWaiting {
 		v.Due = moment(m.Due)
@@ -86,16 +86,17 @@ func (s *Server) viewMail(r *authn.Record) (Mail, error) {
 	return v, err
 }
 
-func mailName(id uint64) string { return token.ID(id).String() }
-
-// listMails is GET /api/v1/mails.
-func (s *Server) listMails(ctx context.Context, in *struct {
+// MailQuery narrows the list.
+type MailQuery struct {
 	Paging
 	State string    `query:"state" enum:"waiting,sending,sent,refused,unknown,lapsed,held,withdrawn"`
 	Kind  string    `query:"kind" maxLength:"40" doc:"activation, failures, ..."`
 	User  string    `query:"user" maxLength:"253" doc:"whom they are about: any spelling the directory knows, or an account ID"`
 	Since time.Time `query:"since" doc:"only what was made at this moment or later; RFC 3339"`
-}) (*listReply[MailList], error) {
+}
+
+// listMails is GET /api/v1/mails.
+func (s *Server) listMails(ctx context.Context, in *MailQuery) (*listReply[MailList], error) {
 	if in.Kind != "" && !slices.Contains(authn.MessageKinds, authn.MessageKind(in.Kind)) {
 		return nil, newProblem(http.StatusUnprocessableEntity, "bad-input", wordUnknownMailKind(in.Kind), Place{"query.kind", "is no kind of mail"})
 	}
@@ -129,7 +130,7 @@ func (s *Server) listMails(ctx context.Context, in *struct {
 			if err != nil {
 				return nil, "", s.problem(err)
 			}
-			if in.Kind != "" && string(m.Kind) != in.Kind || m.Created.Before(in.Since) || !s.seesMail(ctx, m.Account) {
+			if in.Kind != "" && string(m.Kind) != in.Kind || m.Created.Before(in.Since) || !s.sees(ctx, m.Account) {
 				continue
 			}
 			v, err := s.viewMail(r)
@@ -139,7 +140,7 @@ func (s *Server) listMails(ctx context.Context, in *struct {
 			page = append(page, v)
 		}
 		if len(found) == n {
-			next = mailName(found[n-1].ID)
+			next = recordID(found[n-1].ID)
 		}
 		return page, next, nil
 	})
@@ -147,14 +148,6 @@ func (s *Server) listMails(ctx context.Context, in *struct {
 		return nil, err
 	}
 	return answer(&in.Paging, "mails", mailColumns, all, next, func(l Listing, all []Mail) MailList { return MailList{l, all} }), nil
-}
-
-// seesMail reports that the caller's scope covers whom a mail is about. What is about nobody is for those who see everybody.
-func (s *Server) seesMail(ctx context.Context, account authn.AccountID) bool {
-	if PrincipalOf(ctx).Scope.All() {
-		return true
-	}
-	return account != 0 && PrincipalOf(ctx).Scope.Covers(s.personOf(ctx, authn.Owner{Account: account}))
 }
 
 // mail finds one that the caller may see.
@@ -170,7 +163,7 @@ func (s *Server) mail(ctx context.Context, name string) (*authn.Record, Mail, er
 		return nil, Mail{}, unknown
 	case err != nil:
 		return nil, Mail{}, s.problem(err)
-	case !s.seesMail(ctx, r.Account):
+	case !s.sees(ctx, r.Account):
 		return nil, Mail{}, unknown
 	}
 	v, err := s.viewMail(r)

@@ -8,8 +8,11 @@ import (
 	"io"
 	"mime"
 	"mime/multipart"
+	"net"
+	"net/http"
 	netmail "net/mail"
 	"os"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -237,5 +240,84 @@ func TestMailFollowsAReload(t *testing.T) {
 	waitFor(t, 60*time.Second, "it counts as sent", func() bool { return len(s.mails("--state", "sent")) == 1 })
 	if b, err := os.ReadFile(s.log); err != nil || strings.Contains(string(b), "hanako@") || !strings.Contains(string(b), "greylisted") {
 		t.Errorf("the log holds an address, or not the answer (%v):\n%s", err, b)
+	}
+}
+
+// order calls the API over the local socket, as commands do.
+func (s *site) order(method, path, body string) string {
+	s.t.Helper()
+	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", s.path("admin.sock"))
+	}}}
+	req, err := http.NewRequestWithContext(s.t.Context(), method, "http://sekisho"+path, strings.NewReader(body))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	res, err := client.Do(req)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	text, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode >= 300 {
+		s.t.Fatalf("%s %s: %d %s (%v)", method, path, res.StatusCode, text, err)
+	}
+	return string(text)
+}
+
+// TestK3P13ActivationIsMailed orders an activation link before there are pages: the mail is held with the reason, leaves when the
+// pages have an address, and its link is one that they take. No listing, log or database file shows the link.
+func TestK3P13ActivationIsMailed(t *testing.T) {
+	server := testenv.SMTP(t, nil)
+	s := mailSite(t, server)
+	s.order("POST", "/api/v1/users/taro/activations", `{}`)
+	waitFor(t, 60*time.Second, "it is held", func() bool { return len(s.mails("--state", "held")) == 1 })
+	m := s.mails()[0]
+	if m.Kind != "activation" || m.User != "taro" || !strings.Contains(m.Answer, "no address of the self-service pages is configured") {
+		t.Errorf("%+v", m)
+	}
+	s.stop()
+	config, err := os.ReadFile(s.path("sekisho.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages := "127.0.0.1:" + strconv.Itoa(testenv.Port(t))
+	config = fmt.Appendf(config, "self_service: {listen: \"%s\", url: \"http://%[1]s\"}\n", pages)
+	if err := os.WriteFile(s.path("sekisho.yaml"), config, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.start()
+	waitFor(t, 60*time.Second, "it is sent", func() bool { return len(s.mails("--state", "sent")) == 1 })
+	to, subject, text := letter(t, server.Messages()[0])
+	begin := "http://" + pages + "/a/"
+	_, rest, found := strings.Cut(text, begin)
+	if to != "<taro@lab.test>" || subject != "【VPN認証】端末登録のご案内" || !found {
+		t.Fatalf("to %s, %s:\n%s", to, subject, text)
+	}
+	secret := strings.Fields(rest)[0]
+	res, err := http.Get(begin + secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := io.ReadAll(res.Body)
+	_ = res.Body.Close()
+	if err != nil || res.StatusCode != 200 || !strings.Contains(string(page), `type="password"`) {
+		t.Errorf("the link gives %d (%v): %s", res.StatusCode, err, page)
+	}
+	listed := s.cli("mail", "list", "--json") + s.cli("mail", "show", m.ID) + s.cli("mail", "list", "--csv") + s.cli("logins", "--acts")
+	s.stop()
+	log, err := os.ReadFile(s.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored, err := os.ReadFile(s.database())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, where := range map[string]string{"a listing": listed, "the log": string(log), "the database": string(stored)} {
+		if strings.Contains(where, secret) {
+			t.Errorf("%s holds the link", name)
+		}
 	}
 }
