@@ -294,23 +294,24 @@ func (s *Server) guide(q *request) ([]guide, error) {
 	}
 	var all []guide
 	for _, t := range typing {
-		g := guide{Gateway: t.Gateway}
-		first := say(q.lang, "guide.example.password")
+		g, first := guide{Gateway: t.Gateway}, say(q.lang, "guide.example.password")
+		behind, before := "guide.code", "guide.code"
 		switch {
 		case t.First == authn.PIN:
-			g.Key, first = "guide.pin", "7391k"
+			behind, before, first = "guide.pin", "guide.pin.first", "7391k"
 		case t.First == authn.Password && !t.Joined:
-			g.Key = "guide.ask"
+			behind = "guide.ask"
 		case t.First == authn.Password:
-			g.Key = "guide.password"
+			behind, before = "guide.password", "guide.password.first"
 		default:
-			g.Key, first = "guide.code", ""
+			first = ""
 		}
-		if g.Key != "guide.ask" {
+		switch g.Key = behind; {
+		case behind == "guide.ask":
+		case t.CodeFirst:
+			g.Key, g.Example = before, "123456"+first
+		default:
 			g.Example = first + "123456"
-			if t.CodeFirst {
-				g.Key, g.Example = g.Key+".first", "123456"+first
-			}
 		}
 		all = append(all, g)
 	}

@@ -50,7 +50,6 @@ type Typing struct {
 	First     authn.FirstFactor
 	Joined    bool
 	CodeFirst bool
-	Ask       bool
 }
 
 // Attempt is one login of a person, for their own eyes.

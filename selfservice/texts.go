@@ -122,7 +122,6 @@ var texts = map[string]text{
 	"guide.password.first":   {"パスワード欄に、6桁の番号に続けてパスワードを入力します。", "In the password field, type the 6 digits and right behind them your password."},
 	"guide.ask":              {"まずユーザ名とパスワードを入力し、次の画面で6桁の番号を入力します。", "Type user name and password first; the next window asks for the 6 digits."},
 	"guide.code":             {"パスワード欄に、6桁の番号を入力します。", "In the password field, type the 6 digits."},
-	"guide.code.first":       {"パスワード欄に、6桁の番号を入力します。", "In the password field, type the 6 digits."},
 
 	"apps.title":   {"認証アプリを用意する", "Get an authenticator app"},
 	"apps.intro":   {"次のアプリのどれか1つをスマートフォンに入れてください。", "Install one of these on your phone."},
