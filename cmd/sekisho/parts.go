@@ -42,14 +42,14 @@ func (s *service) build(config *Config, former *parts, sameDirectories bool) (*p
 		return nil, err
 	}
 	own, _, _ := config.own() // checked when it was loaded
+	p.desk = s.desk(config, p.directories)
 	p.login = &authn.Authenticator{
 		Directories: p.directories, Store: s.db, Keys: s.db.Keys(), Policies: config.policies(),
-		Replies: config.replyBook(d), Limits: config.limits(), Tell: config.tell(), Own: own,
+		Replies: config.replyBook(d), Spares: p.desk.Spares(), Limits: config.limits(), Tell: config.tell(), Own: own,
 		Epoch: uint32(s.db.Epoch()), Clock: s.clock.Clock, Now: time.Now, Log: s.log, Metrics: s.counters,
 		Batches: true, Former: former.login,
 	}
 	p.signIns = newSignIns(p.login)
-	p.desk = s.desk(config, p.directories)
 	p.api = &admin.Server{
 		Store: adminStore{s.db}, Directories: p.directories, Keys: s.db.Keys(), Clients: gateways{config.Radius, s.db}, Policies: p.login.Policies, Clock: s.clock,
 		Explain:   explains(config.Radius, d, p.login),
