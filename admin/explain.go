@@ -9,6 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"sekisho/authn"
+	"sekisho/operator"
 	"sekisho/token"
 )
 
@@ -139,6 +140,9 @@ func (s *Server) explain(ctx context.Context, in *struct {
 	case err != nil:
 		s.Log.Error("a login could not be explained", "error", err)
 		return nil, newProblem(http.StatusServiceUnavailable, "directory-down", wordDirectoryDown)
+	}
+	if x.User != nil && s.allow(ctx, operator.ReadTokens, s.target(ctx, authn.Owner{User: x.User})) != nil {
+		x = &authn.Explanation{At: x.At, Reading: x.Reading, Refused: authn.UnknownUser} // as for a name that nobody has
 	}
 	v := viewExplanation(x)
 	v.Client = in.Client

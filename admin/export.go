@@ -14,6 +14,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"sekisho/authn"
+	"sekisho/operator"
 	"sekisho/token"
 )
 
@@ -62,6 +63,10 @@ func (s *Server) exportRoute(api huma.API) {
 		to, err := s.recipient(in)
 		if err != nil {
 			return nil, err
+		}
+		if p := s.allow(ctx, operator.ExportSeeds, operator.Target{}); p != nil {
+			clear(to.Key)
+			return nil, p
 		}
 		tokens, err := s.toExport(ctx, in)
 		if err == nil {

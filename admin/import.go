@@ -17,6 +17,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"sekisho/authn"
+	"sekisho/operator"
 	"sekisho/token"
 )
 
@@ -141,6 +142,11 @@ func (s *Server) answerImport(ctx context.Context, w http.ResponseWriter, in *im
 // runImport does what the call asks for. With an error nothing was imported; the report then tells what was found so far.
 func (s *Server) runImport(ctx context.Context, in *importInput, tell func(ImportProgress)) (*ImportReport, error) {
 	defer clear(in.RawBody)
+	if !in.DryRun { // a dry run needs the right alone, and the door has asked for it
+		if p := s.allow(ctx, operator.Import, operator.Target{}); p != nil {
+			return nil, p
+		}
+	}
 	parts, err := in.parts()
 	if err != nil {
 		return nil, err

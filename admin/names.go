@@ -9,6 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"sekisho/authn"
+	"sekisho/operator"
 )
 
 // NameReading is how a typed name is read, and whose it is.
@@ -68,6 +69,9 @@ func (s *Server) readName(ctx context.Context, in *struct {
 		s.Log.Error("the directory did not answer", "directory", r.Branch.Name, "error", err)
 		v.Result = authn.DirectoryDown.String()
 		say("It does not answer; the service's log has the reason.", "応答がありません。理由はサービスのログにあります。")
+	case s.allow(ctx, operator.ReadTokens, s.target(ctx, authn.Owner{User: u})) != nil:
+		v.Result = authn.UnknownUser.String()
+		say("It knows nobody of this name.", "この名前の利用者はいません。")
 	default:
 		v.Result, v.User, v.ID = "found", authn.Shown([]byte(u.Name)), authn.Shown([]byte(u.ID))
 		say("It knows them as %s, id %s.", "利用者 %s (ID %s) です。", v.User, v.ID)

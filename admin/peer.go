@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"sekisho/operator"
 )
 
 // Peer is who calls, as the kernel says (SO_PEERCRED): the credentials the caller had when it connected.
@@ -30,16 +32,16 @@ type Operators struct {
 	Names []string // user names or numeric UIDs
 }
 
-// administers reports who has the machine's keys and files anyway: root and the service's own user. What takes seeds or
-// the whole store out of the service is theirs alone: others in admin.operators have no roles yet that could tell a help
-// desk from a master.
+// administers reports who has the machine's keys and files anyway: root and the service's own user. Over the local socket,
+// what takes seeds or the whole store out of the service is theirs alone: the others in admin.operators have no role there
+// that could tell a help desk from a master.
 func (p Peer) administers() bool { return p.UID == 0 || int(p.UID) == os.Geteuid() }
 
-// administrator refuses an act to all others.
+// administrator refuses an act to all others on the local socket.
 func (s *Server) administrator(ctx context.Context) error {
-	if p, ok := ctx.Value(peerKey{}).(Peer); !ok || !p.administers() {
-		s.Log.Warn("the admin API refused an act of the administrator's", "uid", p.UID, "name", p.Name)
-		return newProblem(http.StatusForbidden, "not-the-administrator", wordNotAdministrator(p))
+	if c := callerOf(ctx); c.Door == operator.LocalSocket && !c.peer.administers() {
+		s.Log.Warn("the admin API refused an act of the administrator's", "uid", c.peer.UID, "name", c.Name)
+		return newProblem(http.StatusForbidden, "not-the-administrator", wordNotAdministrator(c.peer))
 	}
 	return nil
 }

@@ -51,12 +51,16 @@ func (s adminStore) Token(id token.ID) (admin.TokenInfo, error) {
 }
 
 func (s adminStore) Tokens(ctx context.Context, q admin.TokenQuery) ([]admin.TokenInfo, error) {
-	page, err := s.DB.Tokens(ctx, storage.TokenFilter{State: q.State, Form: q.Form, Now: q.Now, After: q.After, Limit: q.Limit})
+	page, err := s.DB.Tokens(ctx, storage.TokenFilter(q))
 	all := make([]admin.TokenInfo, len(page))
 	for i, info := range page {
 		all[i] = tokenInfo(info)
 	}
 	return all, err
+}
+
+func (s adminStore) Accounts(ctx context.Context, q admin.AccountQuery) ([]*authn.Account, error) {
+	return s.DB.Accounts(ctx, storage.AccountFilter{Directory: q.Directory, Name: q.Name, After: q.After, Limit: q.Limit})
 }
 
 func tokenInfo(info storage.TokenInfo) admin.TokenInfo {
@@ -69,6 +73,20 @@ func tokenInfo(info storage.TokenInfo) admin.TokenInfo {
 
 func (s adminStore) Logins(ctx context.Context, q admin.LoginQuery) ([]authn.Event, error) {
 	return s.DB.Logins(ctx, storage.LoginFilter(q))
+}
+
+func (s adminStore) VerifyChain(ctx context.Context, heads []admin.Head) (admin.Chain, error) {
+	given := make([]storage.Head, len(heads))
+	for i, h := range heads {
+		given[i] = storage.Head(h)
+	}
+	v, err := s.DB.VerifyChain(ctx, given...)
+	return admin.Chain(v), err
+}
+
+func (s adminStore) Erase(ctx context.Context, account authn.AccountID, names [][]byte, by *authn.Event, progress func(done, total uint64)) (admin.Erasure, error) {
+	e, err := s.DB.Erase(ctx, account, names, by, progress)
+	return admin.Erasure(e), err
 }
 
 func (s adminStore) Follow(ctx context.Context, seq uint64) iter.Seq2[authn.Event, error] {
