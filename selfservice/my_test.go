@@ -284,3 +284,49 @@ func TestLogins(t *testing.T) {
 	h := newHouse(t)
 	h.surfer("en").signIn("bob").open("/my/logins").is("mine", 200, "/my/logins", "vpn-gw", "why it was refused", "refused")
 }
+
+// TestWait: who gets no mail waits for the help desk; the browser that waited goes on to the QR code by itself, once, and no other
+// one does (Y2, P7).
+func TestWait(t *testing.T) {
+	h := newHouse(t)
+	phone := h.phone("alice", "phone")
+	b, other := h.surfer("en"), h.surfer("en")
+	for _, x := range []*surfer{b, other} {
+		x.send("/help-me", "what", "deleted", "name", "alice", "password", password).is("Y2", 200, "/help-me/deleted", `href="/wait"`)
+	}
+	b.send("/wait/go").is("Y2 nothing was asked", 200, "/wait").lacks("Y2", "otpauth")
+	b.open("/wait").is("Y2", 200, "/wait", "Look at their hours", "9:00-17:00", phone.ID.String())
+	b.send("/wait", "device", phone.ID.String()).is("P7 the number", 200, "/wait", `role="status"`, `href="tel:03-0000-0000"`, "Waiting for the help desk", `http-equiv="refresh"`)
+	b.send("/wait/go").is("P7 too early", 200, "/wait", "Waiting for the help desk").lacks("P7", "otpauth")
+	all, err := h.desk.Requests(context.Background(), authn.RecordQuery{Account: h.account("alice")})
+	h.ok(err)
+	if !strings.Contains(b.page, all[0].Number) {
+		t.Errorf("P7: the page does not show %s", all[0].Number)
+	}
+	h.advance(40 * time.Minute) // a long call
+	b.open("/wait").is("P7 after the call", 200, "/wait", "Waiting for the help desk")
+	_, _, err = h.desk.Approve(context.Background(), operator, all[0].ID)
+	h.ok(err)
+	b.open("/wait").is("P7 approved", 200, "/wait", "You are confirmed", "/wait/go")
+	if h.standing("alice", phone) != token.Revoked {
+		t.Error("P3: the ticked device goes on")
+	}
+	other.send("/help-me", "what", "deleted", "name", "alice", "password", password)
+	other.send("/wait/go").is("P7 another browser", 200, "/wait").lacks("P7 another browser", "otpauth", "You are confirmed")
+	mailed := h.mail(h.account("alice"))
+	b.send("/wait/go").is("Y2 the QR code", 200, "/activate", "otpauth://", "<svg")
+	b.send("/wait/go").is("P7 once", 200, "/wait").lacks("P7 once", "otpauth")
+	other.open(mailed).is("Y2 the mailed link", 200, mailed, "no longer valid")
+	b.open("/activate").send("/activate", "code", b.scan().code(0)).is("Y2", 200, "/activate/done")
+
+	c := h.surfer("en")
+	c.send("/help-me", "what", "deleted", "name", "bob", "password", password)
+	c.send("/wait").is("Y2 bob has none", 200, "/wait", "Waiting for the help desk")
+	all, err = h.desk.Requests(context.Background(), authn.RecordQuery{Account: h.account("bob")})
+	h.ok(err)
+	_, err = h.desk.Refuse(context.Background(), operator, all[0].ID, "You did not know your number.")
+	h.ok(err)
+	c.open("/wait").is("P7 refused", 200, "/wait", "You did not know your number.").lacks("P7 refused", "/wait/go")
+	h.advance(61 * time.Minute)
+	c.open("/wait").is("P7 an hour later", 401, "/wait")
+}
