@@ -4,6 +4,7 @@
 # make mutants plant faults in the guards and see that tests kill each one
 # make lint    formatting, vet, golangci-lint, known vulnerabilities
 # make bench   logins/s and CPU per login beside FreeRADIUS; ROW=1 to ROW=13 makes one row of docs/performance.md
+# make screenshots  pictures of every page in both languages and themes, in bin/screenshots
 # make soak    the proofs again and again, until stopped
 # make setup   the Debian packages that tests need, services kept from starting
 
@@ -19,7 +20,7 @@ govulncheck := v1.9.0
 # builds programs by itself runs with -count 1: go's cache of results does not see what they are built from.
 units = $$(go list ./... | grep -v '/e2e$$')
 
-.PHONY: build demo setup test proof proof-unit proof-e2e proof-kills proof-cuts proof-fuzz proof-mutants mutants lint bench soak clean
+.PHONY: screenshots build demo setup test proof proof-unit proof-e2e proof-kills proof-cuts proof-fuzz proof-mutants mutants lint bench soak clean
 
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(version)' -o bin/sekisho ./cmd/sekisho
@@ -29,6 +30,10 @@ demo: build
 
 setup:
 	scripts/setup.sh
+
+screenshots: setup
+	mkdir -p bin/screenshots
+	SEKISHO_REAL=1 SEKISHO_SHOTS=$(CURDIR)/bin/screenshots go test -count 1 -run '^TestPhone$$' ./cmd/sekisho
 
 test: setup
 	SEKISHO_REAL=1 go test -race -timeout 8m $(units)

@@ -60,7 +60,7 @@ func (t *attempt) decide(h *Held) (Change, error) {
 	t.limit(&f, e)
 	s := Table(f)
 	if s.Reason == OKExempt && t.policy.Alone {
-		s.Reason = OKAlone
+		s.Reason, s.Effects = OKAlone, s.Effects&^Know // a password alone makes no place a known one
 	}
 	set := t.settlement(s, acc, e, now)
 	switch {

@@ -18,6 +18,7 @@ packages=(
   systemd                    # reads the unit file
   python3-aiosmtpd           # a real mail server
   rsyslog                    # a real syslog server
+  chromium fonts-noto-cjk    # a real browser, with Japanese glyphs
   ca-certificates
   "$@"
 )

@@ -114,7 +114,7 @@ func (s *Server) linkResend(q *request) error {
 
 // secretData is a page that shows a new secret.
 type secretData struct {
-	QR     template.HTML
+	QR     picture
 	URI    template.URL
 	Key    string // in groups of 4
 	Copy   string // without blanks
@@ -128,14 +128,15 @@ type secretData struct {
 }
 
 func (s *Server) secretData(q *request, v desk.SecretView, action string) (*secretData, error) {
-	picture, err := drawQR(v.URI, say(q.lang, "secret.alt"))
+	drawn, err := drawQR(v.URI)
 	if err != nil {
 		return nil, err
 	}
 	if !strings.HasPrefix(v.URI, "otpauth://") {
 		return nil, errors.New("the secret of a device came as no otpauth URI")
 	}
-	d := &secretData{QR: picture, URI: template.URL(v.URI), Key: groups(v.Key), Copy: v.Key, Label: v.Label, Old: v.Old, Action: action}
+	//nolint:gosec // the scheme was looked at, and html/template takes no otpauth address without this word
+	d := &secretData{QR: drawn, URI: template.URL(v.URI), Key: groups(v.Key), Copy: v.Key, Label: v.Label, Old: v.Old, Action: action}
 	if phone := browser(q.UserAgent()); strings.HasPrefix(phone, "iP") || strings.HasPrefix(phone, "Android") {
 		d.Name, _, _ = strings.Cut(phone, " ")
 	}
@@ -294,23 +295,24 @@ func (s *Server) guide(q *request) ([]guide, error) {
 	}
 	var all []guide
 	for _, t := range typing {
-		g := guide{Gateway: t.Gateway}
-		first := say(q.lang, "guide.example.password")
+		g, first := guide{Gateway: t.Gateway}, say(q.lang, "guide.example.password")
+		behind, before := "guide.code", "guide.code"
 		switch {
 		case t.First == authn.PIN:
-			g.Key, first = "guide.pin", "7391k"
+			behind, before, first = "guide.pin", "guide.pin.first", "7391k"
 		case t.First == authn.Password && !t.Joined:
-			g.Key = "guide.ask"
+			behind = "guide.ask"
 		case t.First == authn.Password:
-			g.Key = "guide.password"
+			behind, before = "guide.password", "guide.password.first"
 		default:
-			g.Key, first = "guide.code", ""
+			first = ""
 		}
-		if g.Key != "guide.ask" {
+		switch g.Key = behind; {
+		case behind == "guide.ask":
+		case t.CodeFirst:
+			g.Key, g.Example = before, "123456"+first
+		default:
 			g.Example = first + "123456"
-			if t.CodeFirst {
-				g.Key, g.Example = g.Key+".first", "123456"+first
-			}
 		}
 		all = append(all, g)
 	}

@@ -18,6 +18,7 @@ type Desk interface {
 	Activations(ctx context.Context, q authn.RecordQuery) ([]desk.ActivationView, error)
 	Issue(ctx context.Context, a desk.Actor, o desk.LinkOrder) (desk.ActivationView, string, error)
 	Resend(ctx context.Context, a desk.Actor, id uint64) (desk.ActivationView, string, error)
+	RevokeLink(ctx context.Context, a desk.Actor, id uint64) (desk.ActivationView, error)
 	Start(ctx context.Context, a desk.Actor, link, session authn.Secret) (desk.StartView, error)
 	Finish(ctx context.Context, a desk.Actor, link, session, code authn.Secret, name string) (desk.ActivationView, desk.Done, error)
 
@@ -39,6 +40,7 @@ type Desk interface {
 
 	Apply(ctx context.Context, a desk.Actor, o desk.RequestOrder) (desk.RequestView, error)
 	Requests(ctx context.Context, q authn.RecordQuery) ([]desk.RequestView, error)
+	Request(ctx context.Context, id uint64) (desk.RequestView, error)
 	Withdraw(ctx context.Context, a desk.Actor, id uint64) (desk.RequestView, error)
 }
 

@@ -3,6 +3,7 @@ package selfservice
 import (
 	"net/http"
 	"strconv"
+	"strings"
 
 	"sekisho/authn"
 	"sekisho/desk"
@@ -100,7 +101,7 @@ func (s *Server) devicePage(q *request) error {
 	return s.show(q, "device", d)
 }
 
-// onDevice does an act on an own device and goes back to its page, or to My page with a sentence.
+// onDevice does an act on an own device and goes back to its page, or to My page with the sentence of a key.
 func (s *Server) onDevice(q *request, done string, act func(d *device) error) error {
 	d, err := s.device(q)
 	if err != nil {
@@ -113,39 +114,39 @@ func (s *Server) onDevice(q *request, done string, act func(d *device) error) er
 	if err != nil {
 		return err
 	}
-	return goTo(q, "/my?done="+done)
+	return goTo(q, "/my?done="+strings.TrimPrefix(done, "done."))
 }
 
 func (s *Server) deviceName(q *request) error {
-	return s.onDevice(q, "named", func(d *device) error {
+	return s.onDevice(q, "done.named", func(d *device) error {
 		_, err := s.Desk().Rename(q.Context(), q.session.actor(), q.session.Account, d.ID, cleanName(q.PostFormValue("name")))
 		return err
 	})
 }
 
 func (s *Server) deviceBlock(q *request) error {
-	return s.onDevice(q, "blocked", func(d *device) error {
+	return s.onDevice(q, "done.blocked", func(d *device) error {
 		_, err := s.Desk().Suspend(q.Context(), q.session.actor(), q.session.Account, d.ID)
 		return err
 	})
 }
 
 func (s *Server) deviceLost(q *request) error {
-	return s.onDevice(q, "lost", func(d *device) error {
+	return s.onDevice(q, "done.lost", func(d *device) error {
 		_, err := s.Desk().ReportLost(q.Context(), q.session.actor(), q.session.Account, d.ID, q.PostFormValue("stolen") != "")
 		return err
 	})
 }
 
 func (s *Server) deviceResume(q *request) error {
-	return s.onDevice(q, "resumed", func(d *device) error {
+	return s.onDevice(q, "done.resumed", func(d *device) error {
 		_, err := s.Desk().Resume(q.Context(), q.session.actor(), q.session.Account, d.ID, secret(cleanCode(q.PostFormValue("code"))))
 		return err
 	})
 }
 
 func (s *Server) deviceLater(q *request) error {
-	return s.onDevice(q, "later", func(d *device) error {
+	return s.onDevice(q, "done.later", func(d *device) error {
 		_, err := s.Desk().Defer(q.Context(), q.session.actor(), q.session.Account, d.ID)
 		return err
 	})

@@ -50,7 +50,6 @@ type Typing struct {
 	First     authn.FirstFactor
 	Joined    bool
 	CodeFirst bool
-	Ask       bool
 }
 
 // Attempt is one login of a person, for their own eyes.
@@ -184,7 +183,7 @@ func sendFile(w http.ResponseWriter, kind string, data []byte) {
 func (s *Server) headers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'; "+
+		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "+
 			"base-uri 'none'; frame-ancestors 'none'")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("X-Content-Type-Options", "nosniff")
@@ -292,15 +291,6 @@ func (s *Server) enter(q *request, session Session) error {
 	setCookie(q.w, sessionCookie, secret, int(sessionTotal/time.Second))
 	q.session = &session
 	return nil
-}
-
-// cookie is the secret of the browser's session.
-func (q *request) secret() string {
-	c, err := q.Cookie(sessionCookie)
-	if err != nil {
-		return ""
-	}
-	return c.Value
 }
 
 // language is the person's choice, else the browser's, else the site's.

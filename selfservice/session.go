@@ -42,6 +42,7 @@ type Session struct {
 	Begun    int    // starts of the link when this session's was made
 	Until    int64  // Unix seconds until which that start shows its secret
 	Pending  *Pending
+	Wait     uint64 // ID of the request whose decision the browser waits for; 0: none
 	Done     string // name of the device that was just registered, for the page after it
 	NeedsPIN bool   // that page asks for a PIN
 }
@@ -66,7 +67,10 @@ const (
 
 func (s *Session) ends() int64 {
 	idle := sessionIdle
-	if s.Level == ByLink {
+	switch {
+	case s.Wait != 0:
+		idle = mostWait // a phone that rings shows no page meanwhile
+	case s.Level == ByLink:
 		idle = linkIdle
 	}
 	return min(s.Seen+int64(idle/time.Second), s.Began+int64(sessionTotal/time.Second))

@@ -175,6 +175,9 @@ func TestPhone(t *testing.T) {
 	testenv.Need(t, "chromium")
 	for _, lang := range []string{"ja", "en"} {
 		for _, dark := range []bool{false, true} {
+			if dark == (lang == "ja") && os.Getenv("SEKISHO_SHOTS") == "" {
+				continue // one theme of each language finds what is wrong; pictures are made of all
+			}
 			t.Run(fmt.Sprint(lang, " dark ", dark), func(t *testing.T) {
 				s := startPages(t, "  pledge: {ja: 認証情報を他の人に渡しません。, en: I give my credentials to nobody.}")
 				b := s.browser(t, lang, dark)

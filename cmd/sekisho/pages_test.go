@@ -8,6 +8,8 @@ import (
 	"encoding/base32"
 	"fmt"
 	"io"
+	"log/slog"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -23,6 +25,7 @@ import (
 	"sekisho/directory"
 	"sekisho/internal/testenv"
 	"sekisho/life"
+	"sekisho/storage"
 	"sekisho/token"
 )
 
@@ -288,4 +291,140 @@ func TestActivate(t *testing.T) {
 
 func fullWidth(digits string) string {
 	return strings.Map(func(r rune) rune { return r - '0' + '０' }, digits[:3]) + "　" + digits[3:]
+}
+
+// ask sends a login to the gateway's port and gives the code of the answer, 0 for none.
+func (s *pagesSite) ask(t *testing.T, user, text string) byte {
+	t.Helper()
+	conn, err := net.Dial("udp", s.config.Radius.Listen[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	c := &radiusClient{user: user, method: "pap", secret: authn.NewSecret([]byte(serveSecret))}
+	_, raw, err := c.request(text, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := (gateway{conn}).ask(t, raw, 10*time.Second); len(got) > 0 {
+		return got[0]
+	}
+	return 0
+}
+
+// TestPagesAndGateway: from the link to a login at a gateway with the new device (K1 to K9); a code that was used at one door is
+// used at the other; sign-ins stand in the log with their reasons; a restart of the pages' store loses no session.
+func TestPagesAndGateway(t *testing.T) {
+	s := startPages(t)
+	b := s.surfer(t, "en")
+	phone := b.register(s.link(t, "alice"), "phone")
+	b.send("/activate/pin", "pin", "4711x", "pin2", "4711x").is("K8", 200, "/activate/done")
+	code := phone.next()
+	if got := s.ask(t, "alice", "4711x"+code); got != 2 {
+		t.Fatalf("K9: a login with the new device is answered with %d", got)
+	}
+	c := s.surfer(t, "en")
+	c.send("/signin", "name", "alice", "password", pagesPassword, "code", code).is("a code that the gateway took", 422, "/signin")
+	code = phone.next()
+	c.send("/signin", "name", "Alice", "password", pagesPassword, "code", fullWidth(code)).is("the next one", 200, "/my").shows("", "phone")
+	if got := s.ask(t, "alice", "4711x"+code); got != 3 {
+		t.Errorf("a code that the pages took is answered with %d at the gateway", got)
+	}
+	c.open("/my/logins").is("my logins", 200, "/my/logins").shows("", "accepted", "refused", "gw", "these pages")
+	c.send("/help-me", "what", "lost", "name", "alice", "password", pagesPassword).is("P3", 200, "/help-me/lost")
+	id := regexp.MustCompile(`name="device" value="([A-Z2-7]+)"`).FindStringSubmatch(c.page)[1]
+	c.send("/help-me/lost", "device", id).is("P3", 200, "/help-me/deleted")
+	if got := s.ask(t, "alice", "4711x"+phone.next()); got != 3 {
+		t.Errorf("P3: the lost device's code is answered with %d", got)
+	}
+	events, err := s.db.Logins(t.Context(), storage.LoginFilter{Client: pagesClient})
+	if err != nil {
+		t.Fatal(err)
+	}
+	reasons := map[authn.Reason]int{}
+	for _, e := range events {
+		reasons[e.Reason]++
+	}
+	if reasons[authn.OKAlone] != 2 || reasons[authn.OK] != 1 || reasons[authn.AlreadyUsed] != 1 {
+		t.Errorf("the events of the pages are %v", reasons)
+	}
+}
+
+// TestPagesRefusals: every refusal of a sign-in is the same page and takes as long, whatever was wrong (B24, B25, S20).
+func TestPagesRefusals(t *testing.T) {
+	s := startPages(t)
+	s.surfer(t, "en").register(s.link(t, "alice"), "phone")
+	for _, c := range [][3]string{{"nobody", "x", ""}, {"alice", "x", ""}, {"alice", pagesPassword, ""}, {"alice", pagesPassword, "000000"}, {"bob", pagesPassword, "000000"}} {
+		begun := time.Now()
+		s.surfer(t, "en").send("/signin", "name", c[0], "password", c[1], "code", c[2]).is("refused", 422, "/signin").shows("", "could not be signed in")
+		if took := time.Since(begun); took < time.Second {
+			t.Errorf("%v is refused after %s, before its time", c, took)
+		}
+	}
+	s.surfer(t, "en").send("/signin", "name", "bob", "password", pagesPassword).is("bob has no device yet", 200, "/my").shows("", "no working device")
+}
+
+// TestPagesCertificate: a certificate that was changed is taken up, and one that cannot be read leaves the former one.
+func TestPagesCertificate(t *testing.T) {
+	one, two := testenv.PKI(t), testenv.PKI(t)
+	dir := t.TempDir()
+	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	put := func(p *testenv.Certificates, at time.Time) {
+		t.Helper()
+		for from, to := range map[string]string{p.ServerCert: cert, p.ServerKey: key} {
+			data, err := os.ReadFile(from)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(to, data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chtimes(to, at, at); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	leaf := func(k *keyPair) string {
+		t.Helper()
+		k.looked = time.Time{}
+		pair, err := k.get(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(pair.Certificate[0])
+	}
+	now := time.Now()
+	put(one, now)
+	k := &keyPair{cert: cert, key: key, log: slog.New(slog.DiscardHandler)}
+	first := leaf(k)
+	if leaf(k) != first {
+		t.Error("an unchanged certificate is another one")
+	}
+	put(two, now.Add(time.Minute))
+	second := leaf(k)
+	if second == first {
+		t.Error("a changed certificate is not taken up")
+	}
+	if err := os.WriteFile(cert, []byte("no certificate"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if leaf(k) != second {
+		t.Error("a broken certificate takes the place of the former one")
+	}
+}
+
+// TestPagesConfig: the pages need a directory that checks passwords.
+func TestPagesConfig(t *testing.T) {
+	dir, _ := site(t)
+	_, _, err := loadConfig(writeConfig(t, dir, fmt.Sprintf(`keys: {file: %[1]s/sealing.key}
+radius: {clients: [{name: vpn, addresses: 192.0.2.10, secret_file: %[1]s/vpn.secret}]}
+directory: {type: none}
+policies: [{name: all, first_factor: pin}]
+self_service: {listen: 0.0.0.0:443, url: "http://vpn.example.com"}
+`, dir)), nil)
+	for _, want := range []string{"self_service.listen", "no directory here checks any", "self_service.url", "self_service.cert_file"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("the fault %v does not name %s", err, want)
+		}
+	}
 }

@@ -32,8 +32,7 @@ func pageClient(alone bool) *authn.Client {
 	c := &authn.Client{Name: pagesClient, Service: pagesClient, TrustStation: true, RejectDelay: time.Second, Deadline: 15 * time.Second,
 		Names: authn.Names{Strip: authn.PrefixForm | authn.SuffixForm}}
 	if alone {
-		// An Accept makes its source a known one, and a password alone is not enough for that.
-		c.Service, c.TrustStation = aloneService, false
+		c.Service = aloneService
 	}
 	return c
 }

@@ -19,6 +19,7 @@ import (
 // packages says which Debian package holds a program.
 var packages = map[string]string{
 	"/usr/bin/python3": "python3",
+	"chromium":         "chromium",
 	"eapol_test":       "eapoltest",
 	"freeradius":       "freeradius",
 	"ip":               "iproute2",

@@ -32,3 +32,16 @@ for (const form of document.forms) {
 addEventListener('pageshow', () => {
   for (const button of document.querySelectorAll('button:disabled')) button.disabled = false;
 });
+const waiting = document.querySelector('[data-poll]');
+if (waiting) {
+  const look = setInterval(async () => {
+    try {
+      const page = await (await fetch(location.href)).text();
+      const fresh = new DOMParser().parseFromString(page, 'text/html');
+      const now = fresh.getElementById(waiting.id);
+      if (now && now.dataset.poll === waiting.dataset.poll) return;
+      clearInterval(look);
+      if (now) { waiting.innerHTML = now.innerHTML; document.title = fresh.title; } else location.reload();
+    } catch { /* offline: the next look finds out */ }
+  }, 5000);
+}
