@@ -23,7 +23,7 @@ func seeded(t *testing.T, db *DB, n int) (*authn.Account, []*token.Token, map[to
 	var tokens []*token.Token
 	for i := range n {
 		seed := fmt.Appendf(nil, "seed of token %06d", i)
-		tok := sealedToken(t, db, token.HOTP, fmt.Sprintf("SN%06d", i), seed)
+		tok := sealedToken(t, db, token.HOTP, fmt.Sprintf("RK%06d", i), seed)
 		tokens, seeds[tok.ID] = append(tokens, tok), seed
 	}
 	a := newAccount("seeded", tokens[0])
@@ -235,7 +235,7 @@ func TestVerifyKeysNames(t *testing.T) {
 		args []any
 		want string
 	}{
-		{"update token_slab set records = ?", []any{slab}, "token " + tokens[1].ID.String() + " (SN000001)"},
+		{"update token_slab set records = ?", []any{slab}, "token " + tokens[1].ID.String() + " (RK000001)"},
 		{"update journal set personal = zeroblob(60) where first_seq = 2", nil, "events from 2 on"},
 		{"update session set personal = zeroblob(60)", nil, "accounting record"},
 		{"update keys set wrapped = zeroblob(60)", nil, "the data keys"},
