@@ -79,7 +79,7 @@ bench:
 	cd bench && go run ./compare -rows $(or $(ROW),$(bench-rows)) $(BENCH)
 
 soak: setup
-	while SEKISHO_REAL=1 SEKISHO_PROOF=1 SEKISHO_SOAK=1 go test -count 1 -timeout 60m ./... && scripts/fuzz.sh 10m; do date; done
+	while SEKISHO_REAL=1 SEKISHO_PROOF=1 SEKISHO_SOAK=1 go test -count 1 -timeout 24h ./... && scripts/fuzz.sh 10m; do date; done
 
 clean:
 	rm -rf bin .bin

@@ -21,9 +21,13 @@
 //	GET  /api/v1/explain                    what would a login be answered? ?user= &client= &station=
 //	POST /api/v1/config/reload              read the configuration again and go by it, all or nothing
 //	POST /api/v1/backup                     a sealed copy of everything; ?recipient=
-//	GET  /api/v1/logins                     events; ?user= &client= &reason= &since= &limit= &follow=
+//	GET  /api/v1/logins                     events; ?user= &client= &reason= &since= &before= &limit= &follow=
+//	GET  /api/v1/plots                      logins by verdict and reason, times by stage; ?span=
 //	GET  /api/v1/audit                      every event; ?after=
 //	POST /api/v1/audit/verify               does the chain hold?
+//	GET  /api/v1/mails                      mails on their way, newest first; ?state= &kind= &user= &since=
+//	GET  /api/v1/mails/{mail}               one, with the mail server's answer
+//	POST /api/v1/mails/{mail}/again         let one wait once more that did not arrive
 //	GET  /api/openapi.json
 //
 // A change goes: handler -> look up names -> [authn.Act], a pure rule -> Store.Update, which saves image and event in one
@@ -34,12 +38,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"iter"
 	"log/slog"
 	"net/http"
-	"runtime"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -47,12 +48,16 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"sekisho/authn"
+	"sekisho/desk"
 	"sekisho/operator"
 	"sekisho/token"
 )
 
 // Store is what the API may do with the data.
 type Store interface {
+	authn.Records
+	// Keyed gives a keyed hash; domain keeps the uses of it apart.
+	Keyed(domain byte, parts ...[]byte) [16]byte
 	Update(keys authn.Keys, f func(*authn.Held) (authn.Change, error), done func(error)) error
 	// Import brings a batch in, whole or not at all, however large it is, and tells progress how many rows of how many are
 	// written. authn.ErrExists: something of it is here meanwhile.
@@ -61,6 +66,8 @@ type Store interface {
 	AccountOf(directory, external string) authn.AccountID
 	// Account gives a copy; authn.ErrNotFound when there is none.
 	Account(id authn.AccountID) (*authn.Account, error)
+	// Accounts lists in the order of IDs.
+	Accounts(ctx context.Context, q AccountQuery) ([]*authn.Account, error)
 	// FindToken gives the living token with a serial, else the one with a credential ID; zero when there is none.
 	FindToken(ctx context.Context, name string) (token.ID, error)
 	// FindSerial gives the living token with a serial; zero when there is none.
@@ -76,6 +83,8 @@ type Store interface {
 	Logins(ctx context.Context, q LoginQuery) ([]authn.Event, error)
 	// Follow gives every event after seq, and then each one as it becomes durable, until ctx ends.
 	Follow(ctx context.Context, seq uint64) iter.Seq2[authn.Event, error]
+	// Cores gives the events numbered from..to without their personal parts, newest first, until f says no.
+	Cores(ctx context.Context, from, to uint64, f func(*authn.Event) bool) error
 	// Seq is the number of the newest durable event.
 	Seq() uint64
 	// Position is the newest durable event and the chain's link there.
@@ -104,11 +113,21 @@ type TokenHolder struct {
 
 // TokenQuery narrows a listing of tokens; zero fields narrow nothing.
 type TokenQuery struct {
-	State token.State // at Now: Expired counts
-	Form  token.Form
-	Now   time.Time
-	After token.ID // last ID of the page before
-	Limit int      // 1 to 1000
+	State  token.State // at Now: Expired counts
+	Form   token.Form
+	Serial string // beginning of the serial
+	Free   bool   // held by nobody, and never was
+	Now    time.Time
+	After  token.ID // last ID of the page before
+	Limit  int      // 1 to 1000
+}
+
+// AccountQuery narrows a listing of accounts; zero fields narrow nothing.
+type AccountQuery struct {
+	Directory string
+	Name      string          // beginning of the name
+	After     authn.AccountID // last ID of the page before
+	Limit     int             // 1 to 1000
 }
 
 // LoginQuery narrows a listing of events; zero fields narrow nothing.
@@ -189,15 +208,21 @@ type Server struct {
 	Store       Store
 	Directories authn.Directories
 	Keys        Keys
+	Desk        *desk.Desk // does the acts of the life cycle
 	Clients     Clients
 	Policies    []*authn.Policy // as logins have them
 	Clock       Clock
 	Explain     Explain
 	Operators   Operators
+	Admission   Admission                // decides sign-ins
 	Policy      operator.Policy          // what asks for a step-up or a second person
+	VIP         []string                 // groups of people for whom a second person is asked sooner
+	ActsPerDay  int                      // of a help desk; 0: [operator.ActsPerDay]
+	URL         string                   // of the operators' pages, for links; empty: links are shown as a secret
 	DateOnly    token.Moment             // when a token stops whose seed file gives only a date
 	Issuer      string                   // shown by apps beside a software token's codes
 	Forget      func(...authn.AccountID) // drops cached answers of accounts that an act changed (S13)
+	Wake        func()                   // new mails wait
 	Health      func() Health
 	Reload      func(ctx context.Context, actor string) (Reloaded, error) // a BadConfig where the configuration has faults
 	// Backup copies the store for a recipient, the configured one when it is empty.
@@ -210,6 +235,15 @@ type Server struct {
 	acts *sync.Mutex // one act at a time: what it looked up stays true until it is decided
 
 	importing *sync.Mutex // one import at a time
+
+	calls *calls
+}
+
+// calls is what is remembered of calls.
+type calls struct {
+	paces   paces
+	replies replies
+	tally   tally // of logins, for plots
 }
 
 // Health is the service's word on itself.
@@ -222,84 +256,37 @@ type Health struct {
 // Handler is the API with identity, refusal and panic handling around it. Requests have to come through a connection
 // that [Server.Serve] accepted.
 func (s *Server) Handler() http.Handler {
-	s.acts, s.importing = new(sync.Mutex), new(sync.Mutex)
+	s.acts, s.importing, s.calls = new(sync.Mutex), new(sync.Mutex), new(calls)
 	if s.Former != nil {
-		s.acts, s.importing, s.Former = s.Former.acts, s.Former.importing, nil
+		s.acts, s.importing, s.calls, s.Former = s.Former.acts, s.Former.importing, s.Former.calls, nil
 	}
 	mux := http.NewServeMux()
 	config := huma.DefaultConfig("Sekisho", "1")
 	config.OpenAPIPath = "/api/openapi"
 	config.DocsPath, config.SchemasPath = "", ""
 	config.CreateHooks = nil
+	config.Formats = formats()
 	api := humago.New(mux, config)
 	s.tokenRoutes(api)
 	s.userRoutes(api)
+	s.linkRoutes(api)
+	s.requestRoutes(api)
 	s.nameRoutes(api)
 	s.serviceRoutes(api)
 	s.explainRoutes(api)
 	s.auditRoutes(api, mux)
+	s.sessionRoutes(api)
+	s.operatorRoutes(api)
+	s.keyRoutes(api)
+	s.approvalRoutes(api)
+	s.mailRoutes(api)
+	s.plotRoutes(api)
 	mux.HandleFunc("GET /api/v1/logins", s.logins)
+	describeLogins(api)
 	s.eraseRoute(api)
 	mux.HandleFunc("POST /api/v1/backup", s.backup)
-	return s.guard(mux)
-}
-
-// guard asks who calls, refuses everybody else, and turns a panic into one failed request.
-func (s *Server) guard(mux *http.ServeMux) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer func() {
-			if p := recover(); p != nil {
-				what := fmt.Sprintf("a %T", p) // the value can hold what the call brought, a PIN too
-				if e, ok := p.(runtime.Error); ok {
-					what = e.Error()
-				}
-				s.Log.Error("the admin API met a fault", "path", r.URL.Path, "fault", what, "stack", string(debug.Stack()))
-				writeProblem(w, newProblem(http.StatusInternalServerError, "fault", wordFault))
-			}
-		}()
-		peer, ok := r.Context().Value(peerKey{}).(Peer)
-		if !ok || !s.Operators.Allow(peer) {
-			s.Log.Warn("the admin API refused a caller", "uid", peer.UID, "name", peer.Name)
-			writeProblem(w, newProblem(http.StatusForbidden, "not-an-operator", wordNotOperator(peer)))
-			return
-		}
-		c := &caller{peer: peer, Principal: operator.Principal{Name: peer.Name, Role: operator.Master, Door: operator.LocalSocket}}
-		r = r.WithContext(context.WithValue(r.Context(), callerKey{}, c))
-		_, pattern := mux.Handler(r)
-		if route, known := routes[pattern]; pattern != "" {
-			if p := s.enter(r.Context(), route, known, pattern); p != nil {
-				writeProblem(w, p)
-				return
-			}
-		}
-		mux.ServeHTTP(w, r)
-	})
-}
-
-// enter is the door's part of a route's access.
-func (s *Server) enter(ctx context.Context, route access, known bool, pattern string) *Problem {
-	c := callerOf(ctx)
-	switch {
-	case !known:
-		s.Log.Error("a route of the admin API has no right, so nobody may call it", "route", pattern)
-		return newProblem(http.StatusForbidden, operator.NoRight.String(), wordNoRight(c.Principal, "none"))
-	case route.right == "":
-		return nil
-	case route.by == byDoor:
-		return s.allow(ctx, route.right, operator.Target{})
-	case !c.may(route.right):
-		return answerProblem(operator.NoRight, route.right, c.Principal)
-	}
-	return nil
-}
-
-// act is the caller's act at this moment. Whoever calls it has asked allow: a handler that forgot to changes nothing.
-func (s *Server) act(ctx context.Context) authn.Act {
-	c := callerOf(ctx)
-	if c == nil || !c.asked {
-		panic("an act that nobody was asked about")
-	}
-	return authn.Act{Actor: c.Name, Now: s.Now()}
+	describe(api)
+	return s.guard(mux, s.paced(s.once(mux)))
 }
 
 // apply lets the store decide and save one act, and waits until it is durable. A refusal that comes with an event is

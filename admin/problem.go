@@ -9,6 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"sekisho/authn"
+	"sekisho/life"
 )
 
 // Problem is an error of the API (RFC 9457). Code is stable and for machines; Detail is one sentence and what to do.
@@ -19,6 +20,14 @@ type Problem struct {
 	Detail string  `json:"detail"`
 	Code   string  `json:"code"`
 	Errors []Place `json:"errors,omitempty" doc:"what is wrong where, all at once"`
+
+	Approval      string `json:"approval,omitempty" doc:"of second-person: ask for this one, and make the call again with it in the header Approval"`
+	ApprovalState string `json:"approval_state,omitempty" doc:"asked or agreed, where it was asked for already"`
+	SentenceJA    string `json:"sentence_ja,omitempty" doc:"the detail in Japanese, where the rules of the life cycle refused"`
+	From          string `json:"from,omitempty" doc:"from when the same will be allowed; RFC 3339"`
+
+	ETag    string `json:"etag,omitempty" doc:"of what was changed meanwhile"`
+	Current any    `json:"current,omitempty" doc:"that, as it is now"`
 
 	Report *ImportReport `json:"report,omitempty" doc:"of an import that was refused: what the file holds"`
 }
@@ -76,11 +85,14 @@ func codeOf(status int) string {
 func (s *Server) problem(err error) error {
 	var p *Problem
 	var r *authn.Refusal
+	var l *life.Refusal
 	switch {
 	case errors.As(err, &p):
 		return p
 	case errors.As(err, &r):
 		return newProblem(http.StatusConflict, r.Code, r.Sentence)
+	case errors.As(err, &l):
+		return lifeProblem(l)
 	case errors.Is(err, authn.ErrBusy):
 		return newProblem(http.StatusServiceUnavailable, "busy", wordBusy)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):

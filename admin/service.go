@@ -12,25 +12,14 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"sekisho/authn"
+	"sekisho/token"
 )
 
 func (s *Server) serviceRoutes(api huma.API) {
 	huma.Get(api, "/api/v1/health", func(context.Context, *struct{}) (*struct{ Body Health }, error) {
 		return &struct{ Body Health }{s.Health()}, nil
 	})
-	huma.Get(api, "/api/v1/clients", func(context.Context, *struct{}) (*struct {
-		Body struct {
-			Clients []Client `json:"clients"`
-		}
-	}, error) {
-		out := &struct {
-			Body struct {
-				Clients []Client `json:"clients"`
-			}
-		}{}
-		out.Body.Clients = append([]Client{}, s.Clients.Clients()...)
-		return out, nil
-	})
+	huma.Get(api, "/api/v1/clients", s.listClients)
 	huma.Get(api, "/api/v1/clients/{client}", s.showClient)
 	huma.Post(api, "/api/v1/clients/{client}/release-ma", s.releaseMA)
 	huma.Post(api, "/api/v1/clock/accept", s.acceptClock)
@@ -88,8 +77,13 @@ func (s *Server) note(ctx context.Context, name, detail string) (*doneReply, err
 	})))
 }
 
-// logins streams events as JSON, one in each line, oldest first. It stands beside huma, which answers in one piece.
+// logins streams events as JSON, one in each line, oldest first; or it answers as every list does, the newest first, where
+// one asks so. It stands beside huma, which answers in one piece.
 func (s *Server) logins(w http.ResponseWriter, r *http.Request) {
+	if wantsPage(r) {
+		s.pageLogins(w, r)
+		return
+	}
 	q, follow, problem := s.loginQuery(r)
 	if problem != nil {
 		writeProblem(w, problem)
@@ -100,7 +94,9 @@ func (s *Server) logins(w http.ResponseWriter, r *http.Request) {
 		s.streamLogins(w, r, &q, 0, seq, follow)
 		return
 	}
-	q.Before = seq + 1
+	if q.Before == 0 {
+		q.Before = seq + 1
+	}
 	events, err := s.Store.Logins(r.Context(), q)
 	if err != nil {
 		s.Log.Error("reading events", "error", err)
@@ -182,6 +178,13 @@ func (s *Server) loginQuery(r *http.Request) (q LoginQuery, follow bool, p *Prob
 		}
 		q.Since = t
 	}
+	if text := v.Get("before"); text != "" {
+		n, err := strconv.ParseUint(text, 10, 63)
+		if err != nil || n == 0 {
+			return q, follow, bad("before", "has to be the number of an event")
+		}
+		q.Before = n
+	}
 	if text := v.Get("reason"); text != "" {
 		for _, reason := range authn.Reasons() {
 			if reason.String() == text {
@@ -195,6 +198,11 @@ func (s *Server) loginQuery(r *http.Request) (q LoginQuery, follow bool, p *Prob
 	if name := v.Get("user"); name != "" {
 		if p := s.ask(r.Context(), name); p.err == nil {
 			q.Account = s.Store.AccountOf(p.user.Directory, p.user.ID)
+		}
+		if id, err := token.ParseID(name); q.Account == 0 && err == nil {
+			if a, err := s.Store.Account(authn.AccountID(id)); err == nil {
+				q.Account = a.ID
+			}
 		}
 		if q.Account == 0 {
 			q.Name = []byte(name)

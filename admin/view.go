@@ -53,6 +53,9 @@ type User struct {
 	Groups    []string    `json:"groups,omitempty"`
 	Barred    string      `json:"barred,omitempty" doc:"why the directory lets nobody in by this name; a reason's code"`
 	Account   string      `json:"account,omitempty" doc:"empty: nothing was ever assigned or set"`
+	State     string      `json:"state" doc:"as the list of users has it"`
+	From      string      `json:"register_from,omitempty" doc:"from when a token may be registered again; RFC 3339"`
+	Temporary *Temporary  `json:"temporary,omitempty" doc:"temporary codes that are good now"`
 	PIN       bool        `json:"pin" doc:"a PIN is set"`
 	Locks     []string    `json:"locks,omitempty" doc:"what failures closed, a sentence each"`
 	Tokens    []UserToken `json:"tokens"`

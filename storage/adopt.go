@@ -139,6 +139,9 @@ func (st *state) fence(report *Adoption, newest, now time.Time, ahead int, suspe
 		if suspended {
 			x.generation++
 		}
+		if x.more != 0 { // codes that opened without a token may have been used since
+			st.withMore(x, func(m *accountMore) { m.spare = false })
+		}
 	}
 }
 

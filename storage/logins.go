@@ -148,3 +148,36 @@ func (db *DB) Follow(ctx context.Context, seq uint64) iter.Seq2[authn.Event, err
 		}
 	}
 }
+
+// Cores gives the events numbered from..to without their personal parts, newest first, until f says no or ctx ends. An event
+// is valid only within its call.
+func (db *DB) Cores(ctx context.Context, from, to uint64, f func(*authn.Event) bool) error {
+	read, err := db.reader()
+	if err != nil {
+		return err
+	}
+	to = min(to, db.committed.Load())
+	for more := true; more && to >= from && to > 0; {
+		n, err := db.readJournal(ctx, read, journalColumns, from, to, journalChunk, true, func(r *journalRow) error {
+			if !more {
+				return nil
+			}
+			events, _, err := r.events()
+			if err != nil {
+				return err
+			}
+			for i := len(events) - 1; i >= 0 && more; i-- {
+				if ev := &events[i]; ev.Seq >= from && ev.Seq <= to {
+					more = f(ev)
+				}
+			}
+			to = r.first - 1
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		more = more && n == journalChunk
+	}
+	return nil
+}

@@ -51,12 +51,16 @@ func (s adminStore) Token(id token.ID) (admin.TokenInfo, error) {
 }
 
 func (s adminStore) Tokens(ctx context.Context, q admin.TokenQuery) ([]admin.TokenInfo, error) {
-	page, err := s.DB.Tokens(ctx, storage.TokenFilter{State: q.State, Form: q.Form, Now: q.Now, After: q.After, Limit: q.Limit})
+	page, err := s.DB.Tokens(ctx, storage.TokenFilter(q))
 	all := make([]admin.TokenInfo, len(page))
 	for i, info := range page {
 		all[i] = tokenInfo(info)
 	}
 	return all, err
+}
+
+func (s adminStore) Accounts(ctx context.Context, q admin.AccountQuery) ([]*authn.Account, error) {
+	return s.DB.Accounts(ctx, storage.AccountFilter{Directory: q.Directory, Name: q.Name, After: q.After, Limit: q.Limit})
 }
 
 func tokenInfo(info storage.TokenInfo) admin.TokenInfo {

@@ -20,6 +20,7 @@ import (
 	"sekisho/internal/conf"
 	"sekisho/mail"
 	"sekisho/radius"
+	"sekisho/selfservice"
 	"sekisho/storage"
 	"sekisho/token"
 )
@@ -41,12 +42,15 @@ type Config struct {
 	Networks    NetworksConfig    `yaml:"networks"`
 	Enroll      EnrollConfig      `yaml:"enroll"`
 	Expiry      ExpiryConfig      `yaml:"expiry"`
+	Life        LifeConfig        `yaml:"life"`
 	Mail        mail.Config       `yaml:"mail"`
 	Audit       audit.Config      `yaml:"audit"`
 	Backup      BackupConfig      `yaml:"backup"`
 	Admin       AdminConfig       `yaml:"admin"`
 	Metrics     MetricsConfig     `yaml:"metrics"`
-	Log         LogConfig         `yaml:"log"`
+	// SelfService is the pages on which people look after their devices.
+	SelfService selfservice.Config `yaml:"self_service"`
+	Log         LogConfig          `yaml:"log"`
 
 	source source
 }
@@ -194,6 +198,12 @@ type EnrollConfig struct {
 type ExpiryConfig struct {
 	// DateOnly is when a token stops whose seed file gives only a date: a time of day and a zone. Default: 09:00 Asia/Tokyo.
 	DateOnly string `yaml:"date_only"`
+	// Mails are the days before an expiry on which its users are reminded, 0 the day itself, MailAt the time of day. Default:
+	// 90, 30, 14, 7, 1 and 0, at "08:00".
+	Mails  []int  `yaml:"mails"`
+	MailAt string `yaml:"mail_at"`
+	// ExtendDays is by how much a token's expiry can be moved ahead, all in all. Default: 30.
+	ExtendDays int `yaml:"extend_days"`
 }
 
 // AdminConfig is the operators' door.
@@ -284,6 +294,7 @@ func (c *Config) check(doc *conf.Doc) (warnings []string) {
 	if _, err := token.ParseMoment(c.Expiry.DateOnly); err != nil {
 		doc.Fault("expiry.date_only", err.Error(), "")
 	}
+	c.checkLife(doc)
 	for _, f := range c.Audit.Check() {
 		doc.Fault("audit."+f.Key, f.Problem, f.Advice)
 	}
@@ -291,6 +302,7 @@ func (c *Config) check(doc *conf.Doc) (warnings []string) {
 		doc.Fault("mail."+f.Key, f.Problem, f.Advice)
 	}
 	c.Backup.check(doc)
+	c.checkSelfService(doc)
 	warnings = append(warnings, c.Limits.check(doc)...)
 	oneOf(doc, "log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf(doc, "log.format", c.Log.Format, "text", "json")

@@ -16,6 +16,7 @@ var allowed = map[string][]string{
 	"token":            {},
 	"life":             {"token"},
 	"authn":            {"token"},
+	"desk":             {"authn", "life", "token"},
 	"internal/conf":    {},
 	"internal/testenv": {},
 
@@ -30,8 +31,8 @@ var allowed = map[string][]string{
 	"radius":              {"authn", "token", "radius/dictionary"},
 	"operator":            {},
 	"storage":             {"authn", "token", "operator"},
-	"admin":               {"authn", "token", "operator"},
-	"selfservice":         {"authn", "token", "operator"},
+	"admin":               {"authn", "token", "operator", "life", "desk"},
+	"selfservice":         {"authn", "token", "operator", "life", "desk"},
 	"mail":                {"authn", "token"},
 	"backup":              {},
 	"audit":               {"authn", "token"},
@@ -40,7 +41,7 @@ var allowed = map[string][]string{
 	"radius/dictionary":     {},
 	"radius/dictionary/gen": {"radius/dictionary"},
 
-	"cmd/sekisho": {"token", "authn", "internal/conf", "internal/freeradius", "internal/monitoring", "internal/sdnotify", "directory", "radius", "radius/dictionary", "operator", "storage", "admin", "selfservice", "mail", "audit", "backup"},
+	"cmd/sekisho": {"token", "authn", "internal/conf", "internal/freeradius", "internal/monitoring", "internal/sdnotify", "directory", "radius", "radius/dictionary", "operator", "storage", "life", "desk", "admin", "selfservice", "mail", "audit", "backup"},
 }
 
 // foreign says which modules of others must stay out of the middle: no network, database or wire format decides logins.
@@ -48,6 +49,7 @@ var foreign = map[string][]string{
 	"token": {"net/http", "database/sql", "layeh.com/radius", "github.com/go-ldap/ldap/v3"},
 	"life":  {"net/http", "database/sql", "layeh.com/radius", "github.com/go-ldap/ldap/v3"},
 	"authn": {"net/http", "database/sql", "layeh.com/radius", "github.com/go-ldap/ldap/v3"},
+	"desk":  {"database/sql", "layeh.com/radius", "github.com/go-ldap/ldap/v3"},
 }
 
 const module = "sekisho/"

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -84,10 +85,13 @@ type service struct {
 	clock     clock
 	counters  *authn.Metrics
 	stream    *audit.Stream
+	mails     *mails
 	radius    *radius.Server
 	admin     *http.Server
 	metrics   *http.Server
+	pages     *http.Server // nil: none configured
 	adminAt   net.Listener
+	pagesAt   net.Listener
 	metricsAt net.Listener  // nil: none configured
 	stopping  chan struct{} // closed when run begins to end
 
@@ -143,6 +147,7 @@ func (s *service) wire(registry *prometheus.Registry) error {
 	s.counters = authn.NewMetrics(registry)
 	s.stream = s.auditStream()
 	registry.MustRegister(s.stream.Collector())
+	s.mails = newMails(s, registry)
 	p, err := s.build(s.config, nil, false)
 	if err != nil {
 		return err
@@ -156,7 +161,8 @@ func (s *service) wire(registry *prometheus.Registry) error {
 	p.handler = s.admin.Handler
 	s.admin.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.parts.Load().ServeHTTP(w, r) })
 	s.metrics = &http.Server{Handler: s.metricsHandler(registry), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
-	return nil
+	s.pages, err = s.selfService()
+	return err
 }
 
 func (s *service) listen() error {
@@ -175,6 +181,15 @@ func (s *service) listen() error {
 			return fmt.Errorf("listening for metrics: %w", err)
 		}
 	}
+	if s.pages != nil {
+		s.pagesAt, err = net.Listen("tcp", s.config.SelfService.Listen)
+		if err != nil {
+			return fmt.Errorf("listening for the self-service pages: %w", err)
+		}
+		if s.pages.TLSConfig != nil {
+			s.pagesAt = tls.NewListener(s.pagesAt, s.pages.TLSConfig)
+		}
+	}
 	return nil
 }
 
@@ -190,6 +205,12 @@ func (s *service) run(ctx context.Context) error {
 	background.Go(func() { s.parts.Load().login.Run(behind) }) // those that follow share its memory
 	background.Go(func() { s.watch(behind) })
 	background.Go(func() { s.sendAudit(behind) })
+	notices := s.notices()
+	_ = notices.Begin() // Run tries again, and tells
+	background.Go(func() { notices.Run(behind) })
+	background.Go(func() { s.sendMails(behind) })
+	background.Go(func() { s.sweepMails(behind) })
+	background.Go(func() { s.tickDesk(behind) })
 	background.Go(func() { s.retain(behind) })
 	background.Go(func() { s.watchdog(behind, s.manager.Watchdog()/2) })
 
@@ -224,6 +245,7 @@ func (s *service) run(ctx context.Context) error {
 	}
 	serve(s.admin, s.adminAt)
 	serve(s.metrics, s.metricsAt)
+	serve(s.pages, s.pagesAt)
 	s.tell(s.manager.Ready(s.status()))
 	err := group.Wait()
 	stopBehind()
@@ -233,7 +255,7 @@ func (s *service) run(ctx context.Context) error {
 
 func (s *service) close() error {
 	var faults []error
-	for _, l := range []net.Listener{s.adminAt, s.metricsAt} {
+	for _, l := range []net.Listener{s.adminAt, s.metricsAt, s.pagesAt} {
 		if l != nil {
 			_ = l.Close()
 		}
