@@ -269,3 +269,17 @@ func (s houseDesk) Token(id token.ID) (token.Token, []authn.AccountID, error) {
 func (s houseDesk) Expiring(context.Context, time.Time, token.ID) ([]token.Token, error) {
 	return nil, nil
 }
+
+func (s houseStore) VerifyChain(ctx context.Context, heads []Head) (Chain, error) {
+	given := make([]storage.Head, len(heads))
+	for i, h := range heads {
+		given[i] = storage.Head(h)
+	}
+	v, err := s.DB.VerifyChain(ctx, given...)
+	return Chain(v), err
+}
+
+func (s houseStore) Erase(ctx context.Context, account authn.AccountID, names [][]byte, by *authn.Event, progress func(done, total uint64)) (Erasure, error) {
+	e, err := s.DB.Erase(ctx, account, names, by, progress)
+	return Erasure(e), err
+}
