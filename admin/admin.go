@@ -23,7 +23,7 @@
 //	POST /api/v1/backup                     a sealed copy of everything; ?recipient=
 //	GET  /api/v1/logins                     events; ?user= &client= &reason= &since= &before= &limit= &follow=
 //	GET  /api/v1/plots                      logins by verdict and reason, times by stage; ?span=
-//	GET  /api/v1/audit                      every event; ?after=
+//	GET  /api/v1/audit                      every event; ?after= &since= &user= &kind= ...
 //	POST /api/v1/audit/verify               does the chain hold?
 //	POST /api/v1/sealing/rotate             a new data key, or the data keys under another outer key
 //	POST /api/v1/sealing/verify             does everything open that is sealed?
