@@ -130,7 +130,9 @@ func TestTemporary(t *testing.T) {
 	d.want("a code of the ended set", d.text("taro", fourth), authn.Reject, authn.WrongCode)
 	d.advance(2 * time.Minute)
 	d.want("the device goes on", d.text("taro", string(phone.code(d.house, 0).Reveal())), authn.Accept, authn.OK)
-	d.ok(d.db.VerifyChain(context.Background()))
+	if _, err := d.db.VerifyChain(context.Background()); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestTemporaryEnds: no code opens when the set's time is over, nor after it was ended by hand.
@@ -211,6 +213,7 @@ func TestTemporaryBehindPassword(t *testing.T) {
 		d.want("a wrong code behind the right one", d.text("taro", secret+wrongCode(code)), authn.Reject, authn.WrongCode)
 		d.want("a wrong one before the code", d.text("taro", "no"+code), authn.Reject, authn.WrongFirstRightCode)
 		d.want("both right", d.text("taro", secret+code), authn.Accept, authn.OKTemporary)
+		d.want("a wrong code of the device's length", d.text("taro", secret+wrongCode(string(phone.code(d.house, 0).Reveal()))), authn.Reject, authn.WrongCode)
 		d.want("the device", d.text("taro", secret+string(phone.code(d.house, 0).Reveal())), authn.Accept, authn.OK)
 	}
 }
@@ -308,11 +311,7 @@ func TestSpareOverRestore(t *testing.T) {
 	_, err := d.desk.GiveTemporary(context.Background(), admin, taro, time.Time{})
 	d.ok(err)
 	code := d.show(taro)
-	d.update(authn.Keys{Accounts: []authn.AccountID{taro}}, func(h *authn.Held) (authn.Change, error) { // as adopting does
-		a := *h.Accounts[0]
-		a.Spare = false
-		return authn.Change{Event: &authn.Event{At: d.now(), Kind: authn.ActEvent, Act: "test.restore", Step: token.NoStep}, Accounts: []*authn.Account{&a}}, nil
-	})
+	d.adopt(taro)
 	d.want("an old code", d.text("taro", code), authn.Reject, authn.WrongCode)
 	d.ok(d.choosePIN(taro, "8351"))
 	if d.spare(taro) {
@@ -323,6 +322,29 @@ func TestSpareOverRestore(t *testing.T) {
 	fresh := d.show(taro)
 	d.want("an old code beside a new one", d.text("taro", code), authn.Reject, authn.WrongCode)
 	d.want("a new one", d.text("taro", fresh), authn.Accept, authn.OKTemporary)
+
+	// Who never had a token may have codes of both kinds.
+	jiro := d.account("jiro")
+	_, err = d.desk.GiveTemporary(context.Background(), admin, jiro, time.Time{})
+	d.ok(err)
+	code = d.show(jiro)
+	d.adopt(jiro)
+	first, _, err := d.desk.GiveFirstLogin(context.Background(), admin, jiro, "", time.Time{})
+	d.ok(err)
+	d.want("an old code beside one for a first login", d.text("jiro", code), authn.Reject, authn.WrongCode)
+	d.adopt(jiro)
+	d.show(jiro)
+	d.want("an old one for a first login", d.text("jiro", string(first.Reveal())), authn.Reject, authn.WrongCode)
+}
+
+// adopt does to an account what adopting a restored file does.
+func (d *door) adopt(account authn.AccountID) {
+	d.t.Helper()
+	d.update(authn.Keys{Accounts: []authn.AccountID{account}}, func(h *authn.Held) (authn.Change, error) {
+		a := *h.Accounts[0]
+		a.Spare = false
+		return authn.Change{Event: &authn.Event{At: d.now(), Kind: authn.ActEvent, Act: "test.adopt", Step: token.NoStep}, Accounts: []*authn.Account{&a}}, nil
+	})
 }
 
 // TestSpareCostsOthersNothing: a login of an account without such codes looks at no record.

@@ -154,6 +154,7 @@ func (w *walker) act(h *authn.Held) authn.Change {
 	a, tok := *h.Accounts[0], *h.Tokens[0]
 	a.Generation++
 	a.Name += "x"
+	a.Spare = rapid.Bool().Draw(w.r, "spare")
 	a.Assignments = slices.Clone(a.Assignments)
 	a.Assignments[0].Standing = token.Standing(rapid.IntRange(1, 4).Draw(w.r, "standing"))
 	tok.Name += "y"

@@ -27,6 +27,7 @@ func drawAccount(t *rapid.T, id uint64) *authn.Account {
 	if rapid.Bool().Draw(t, "pin") {
 		a.PIN.Salt[3], a.PIN.Sum[7] = 1, rapid.Byte().Draw(t, "sum")
 	}
+	a.Spare = rapid.Bool().Draw(t, "spare")
 	g := &a.Guard
 	if rapid.Bool().Draw(t, "counts") {
 		g.Row, g.TheftRun, g.Stopped = [2]uint8{rapid.Byte().Draw(t, "row"), 1}, 2, authn.StopK

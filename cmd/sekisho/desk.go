@@ -5,9 +5,11 @@ import (
 	"strings"
 	"time"
 
+	"sekisho/admin"
 	"sekisho/authn"
 	"sekisho/desk"
 	"sekisho/life"
+	"sekisho/operator"
 	"sekisho/storage"
 	"sekisho/token"
 )
@@ -21,16 +23,32 @@ func (s *service) desk(config *Config, directories authn.Directories) *desk.Desk
 			r.Request.Pledge = config.SelfService.PledgeVersion()
 			return r
 		},
-		Issuer: config.Enroll.Issuer,
-		Forget: func(accounts ...authn.AccountID) { s.radius.Forget(accounts...) },
-		Wake:   s.mails.Wake,
-		Now:    time.Now, Log: s.log,
+		Issuer:    config.Enroll.Issuer,
+		Forget:    func(accounts ...authn.AccountID) { s.radius.Forget(accounts...) },
+		Operators: s.operatorsWithRoles,
+		Wake:      s.mails.Wake,
+		Now:       time.Now, Log: s.log,
 	}
 	if config.SelfService.On() {
 		d.Home = strings.TrimSuffix(config.SelfService.URL, "/")
 		d.Links = func(secret string) string { return d.Home + authn.LinkPath + secret }
 	}
 	return d
+}
+
+// lifeRoles are operators' roles as the rules of the life cycle know them. To these an auditor is an operator, whom the help desk
+// does not touch.
+var lifeRoles = map[operator.Role]life.Who{operator.Auditor: life.ByHelpDesk, operator.Helpdesk: life.ByHelpDesk, operator.Admin: life.ByAdmin, operator.Master: life.ByMaster}
+
+// operatorsWithRoles are the operators as the life cycle knows them.
+func (s *service) operatorsWithRoles() (all []desk.Operator, err error) {
+	roles, err := admin.AllOperators(s.db)
+	for account, role := range roles {
+		if who := lifeRoles[role]; who != 0 {
+			all = append(all, desk.Operator{Account: account, Role: who})
+		}
+	}
+	return all, err
 }
 
 // deskStore gives the desk the store in its own words.
