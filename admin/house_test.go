@@ -291,8 +291,3 @@ func (s houseStore) VerifyChain(ctx context.Context, heads []Head) (Chain, error
 	v, err := s.DB.VerifyChain(ctx, given...)
 	return Chain(v), err
 }
-
-func (s houseStore) Erase(ctx context.Context, account authn.AccountID, names [][]byte, by *authn.Event, progress func(done, total uint64)) (Erasure, error) {
-	e, err := s.DB.Erase(ctx, account, names, by, progress)
-	return Erasure(e), err
-}
