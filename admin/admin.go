@@ -23,8 +23,10 @@
 //	POST /api/v1/backup                     a sealed copy of everything; ?recipient=
 //	GET  /api/v1/logins                     events; ?user= &client= &reason= &since= &before= &limit= &follow=
 //	GET  /api/v1/plots                      logins by verdict and reason, times by stage; ?span=
-//	GET  /api/v1/audit                      every event; ?after=
+//	GET  /api/v1/audit                      every event; ?after= &since= &user= &kind= ...
 //	POST /api/v1/audit/verify               does the chain hold?
+//	POST /api/v1/sealing/rotate             a new data key, or the data keys under another outer key
+//	POST /api/v1/sealing/verify             does everything open that is sealed?
 //	GET  /api/v1/mails                      mails on their way, newest first; ?state= &kind= &user= &since=
 //	GET  /api/v1/mails/{mail}               one, with the mail server's answer
 //	POST /api/v1/mails/{mail}/again         let one wait once more that did not arrive
@@ -214,6 +216,7 @@ type Server struct {
 	Clock       Clock
 	Explain     Explain
 	Operators   Operators
+	Sealing     Sealing
 	Admission   Admission                // decides sign-ins
 	Policy      operator.Policy          // what asks for a step-up or a second person
 	VIP         []string                 // groups of people for whom a second person is asked sooner
@@ -286,6 +289,7 @@ func (s *Server) Handler() http.Handler {
 	s.attemptRoute(api)
 	s.campaignRoute(api)
 	s.eraseRoute(api)
+	s.sealingRoutes(api)
 	mux.HandleFunc("POST /api/v1/backup", s.backup)
 	describe(api)
 	return s.guard(mux, s.paced(s.once(mux)))

@@ -100,7 +100,9 @@ var routes = map[string]access{
 	"GET /api/v1/mails/{mail}":                 {operator.ReadService, byHandler},
 	"POST /api/v1/mails/{mail}/again":          {operator.Mails, byHandler},
 
-	"POST /api/v1/audit/verify": {operator.ReadAudit, byDoor},
+	"POST /api/v1/audit/verify":   {operator.ReadAudit, byDoor},
+	"POST /api/v1/sealing/rotate": {operator.Keys, byDoor},
+	"POST /api/v1/sealing/verify": {operator.Keys, byDoor},
 
 	"POST /api/v1/session":               {"", open},
 	"POST /api/v1/session/link":          {"", open},

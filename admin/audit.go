@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"sekisho/authn"
 )
 
 // Head is the chain's link behind an event, as it left the machine.
@@ -93,13 +95,28 @@ func (s *Server) verifyAudit(ctx context.Context, in *struct{ Body *VerifyBody }
 	return &struct{ Body Verified }{v}, nil
 }
 
-// exportAudit is GET /api/v1/audit: every event after ?after=, logins and acts, as JSON lines in the order of the chain.
+// exportAudit is GET /api/v1/audit: events after ?after=, logins and acts, as JSON lines in the order of the chain. The filters of
+// logins narrow it (?user=, ?client=, ?reason=, ?since=), and ?kind=login or act.
 func (s *Server) exportAudit(w http.ResponseWriter, r *http.Request) {
-	after, err := strconv.ParseUint(r.URL.Query().Get("after"), 10, 63)
-	if r.URL.Query().Get("after") != "" && err != nil {
+	v := r.URL.Query()
+	after, err := strconv.ParseUint(v.Get("after"), 10, 63)
+	if v.Get("after") != "" && err != nil {
 		writeProblem(w, newProblem(http.StatusUnprocessableEntity, "bad-input", wordBadAfter, Place{"after", "is no number of an event"}))
 		return
 	}
+	kind, known := map[string]authn.EventKind{"": 0, "login": authn.LoginEvent, "act": authn.ActEvent}[v.Get("kind")]
+	if !known {
+		writeProblem(w, newProblem(http.StatusUnprocessableEntity, "bad-input", wordBadKind, Place{"kind", "is neither login nor act"}))
+		return
+	}
+	q, _, problem := s.loginQuery(r)
+	if problem != nil {
+		writeProblem(w, problem)
+		return
+	}
+	q.Acts = true
 	seq, _ := s.Store.Position()
-	s.streamLogins(w, r, &LoginQuery{Acts: true}, after, seq, false)
+	s.streamLogins(w, r, func(e *authn.Event) bool {
+		return (v.Get("kind") == "" || e.Kind == kind) && q.picks(e)
+	}, after, seq, false)
 }

@@ -91,7 +91,7 @@ func (s *Server) logins(w http.ResponseWriter, r *http.Request) {
 	}
 	seq := s.Store.Seq()
 	if r.URL.Query().Get("all") == "true" {
-		s.streamLogins(w, r, &q, 0, seq, follow)
+		s.streamLogins(w, r, q.picks, 0, seq, follow)
 		return
 	}
 	if q.Before == 0 {
@@ -106,19 +106,20 @@ func (s *Server) logins(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
+	seen := s.scoped(r.Context())
 	for _, e := range slices.Backward(events) {
-		if enc.Encode(viewEvent(&e)) != nil {
+		if seen(e.Account) && enc.Encode(viewEvent(&e)) != nil {
 			return
 		}
 	}
 	if follow {
-		s.streamLogins(w, r, &q, seq, seq, true)
+		s.streamLogins(w, r, q.picks, seq, seq, true)
 	}
 }
 
 // streamLogins writes the events after a number as they stand in the chain, up to one that exists already or, with follow,
-// as long as the asker stays.
-func (s *Server) streamLogins(w http.ResponseWriter, r *http.Request, q *LoginQuery, after, upTo uint64, follow bool) {
+// as long as the asker stays; those that picks wants and the asker's scope covers.
+func (s *Server) streamLogins(w http.ResponseWriter, r *http.Request, picks func(*authn.Event) bool, after, upTo uint64, follow bool) {
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
@@ -137,17 +138,34 @@ func (s *Server) streamLogins(w http.ResponseWriter, r *http.Request, q *LoginQu
 			}
 		}()
 	}
+	seen := s.scoped(ctx)
 	for e, err := range s.Store.Follow(ctx, after) {
 		if err != nil {
 			s.Log.Error("following events", "error", err)
 			return
 		}
-		if q.picks(&e) && enc.Encode(viewEvent(&e)) != nil {
+		if picks(&e) && seen(e.Account) && enc.Encode(viewEvent(&e)) != nil {
 			return
 		}
 		if e.Seq >= upTo && (!follow || out.Flush() != nil) {
 			return
 		}
+	}
+}
+
+// scoped is sees, asked once for each account of one answer.
+func (s *Server) scoped(ctx context.Context) func(authn.AccountID) bool {
+	if c := callerOf(ctx); c != nil && c.Scope.All() {
+		return func(authn.AccountID) bool { return true }
+	}
+	known := map[authn.AccountID]bool{}
+	return func(id authn.AccountID) bool {
+		sees, asked := known[id]
+		if !asked {
+			sees = s.sees(ctx, id)
+			known[id] = sees
+		}
+		return sees
 	}
 }
 

@@ -32,6 +32,7 @@ const (
 	wordNoAccount      = "Nothing was ever given to %s, so there is nothing to do this to."
 	wordNothingToUndo  = "Nothing of theirs was revoked within the time in which it can be undone."
 	wordNoSelfService  = "No letter was made: the configuration has no self-service URL that its link could lead to."
+	wordBadKind        = "Events are of the kind login or act; leave it out for both."
 	wordBadHead        = "The link of a head is 64 hexadecimal digits."
 	wordNoSuchEvent    = "There is no event %d; 'sekisho logins' shows the numbers."
 	wordOnePiece       = "This list comes in one piece."

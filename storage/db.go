@@ -24,7 +24,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"database/sql"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -47,6 +46,7 @@ type DB struct {
 	lock    *living
 	ballast *ballast
 	keys    *token.Keys
+	outer   *token.OuterKey // with which keys were opened
 	secrets *secrets
 
 	gate     sync.RWMutex // held for reading by every decision, for writing while recovery loads memory anew or rows are written down from it
@@ -184,30 +184,6 @@ func (db *DB) openMeta(ctx context.Context, outer *token.OuterKey) (meta, error)
 	}
 	m, _, err := f.meta(ctx)
 	return m, err
-}
-
-// openKeys unwraps the data keys, or makes them where there are none yet.
-func (db *DB) openKeys(ctx context.Context, outer *token.OuterKey) error {
-	var wrapped []byte
-	err := each(ctx, db.file.conn, "select wrapped from keys where id = 1", func(rows *sql.Rows) error { return rows.Scan(&wrapped) })
-	if err != nil {
-		return fmt.Errorf("reading the data keys: %w", err)
-	}
-	if wrapped == nil {
-		if db.keys, err = token.NewKeys(); err != nil {
-			return fmt.Errorf("making the data keys: %w", err)
-		}
-		if wrapped, err = db.keys.Wrap(outer); err != nil {
-			return fmt.Errorf("wrapping the data keys: %w", err)
-		}
-		if _, err := db.file.conn.ExecContext(ctx, "insert into keys (id, wrapped) values (1, ?)", wrapped); err != nil {
-			return fmt.Errorf("saving the data keys: %w", err)
-		}
-	} else if db.keys, err = token.Unwrap(outer, wrapped); err != nil {
-		return fmt.Errorf("opening the data keys of %s: %w", db.cfg.Path, err)
-	}
-	db.secrets = newSecrets(db.keys)
-	return nil
 }
 
 // takeOver loads memory and makes this start the file's owner. The mark names the new incarnation before the database

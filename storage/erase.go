@@ -109,7 +109,7 @@ func (k *sessionKey) args() []any { return []any{k.nas, k.session, k.status, k.a
 // eraseSessions takes away whom accounting records name, where it is one of names.
 func (db *DB) eraseSessions(ctx context.Context, names map[string]bool) (int, error) {
 	n := 0
-	return n, db.eachSession(ctx, 0, 1<<63-1, func(k *sessionKey, personal []byte) ([]write, error) {
+	return n, db.eachSession(ctx, ever, 1<<63-1, func(k *sessionKey, personal []byte) ([]write, error) {
 		if len(personal) == 0 {
 			return nil, nil
 		}
@@ -126,6 +126,9 @@ func (db *DB) eraseSessions(ctx context.Context, names map[string]bool) (int, er
 		return []write{{sessionPeopleStmt, k.args()}}, nil
 	})
 }
+
+// ever is before every moment.
+const ever = -1 << 62
 
 // sessionPage is how many accounting records one short read takes.
 const sessionPage = 200

@@ -193,7 +193,7 @@ func (db *DB) emptySessions(ctx context.Context, k *keeping, before time.Time) e
 }
 
 func (db *DB) dropSessions(ctx context.Context, before time.Time) (n int, err error) {
-	err = db.eachSession(ctx, 0, before.UnixMicro(), func(s *sessionKey, _ []byte) ([]write, error) {
+	err = db.eachSession(ctx, ever, before.UnixMicro(), func(s *sessionKey, _ []byte) ([]write, error) {
 		n++
 		return []write{{sessionDropStmt, s.args()}}, nil
 	})

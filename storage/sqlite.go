@@ -72,6 +72,7 @@ const (
 	cutStmt
 	sessionPeopleStmt
 	sessionDropStmt
+	keysStmt
 	putRecordStmt
 	dropRecordStmt
 	statementCount
@@ -122,6 +123,7 @@ var statements = [statementCount]string{
 	cutStmt:           `delete from journal where first_seq <= ?`,
 	sessionPeopleStmt: `update session set personal = x'' where nas = ? and session = ? and status = ? and at = ?`,
 	sessionDropStmt:   `delete from session where nas = ? and session = ? and status = ? and at = ?`,
+	keysStmt:          `update keys set wrapped = ?, former = ? where id = 1`,
 	putRecordStmt: `insert into record (kind, id, version, account, state, due, lookup, data) values (?, ?, ?, ?, ?, ?, ?, ?)
 		on conflict (kind, id) do update set version = excluded.version, account = excluded.account, state = excluded.state,
 		due = excluded.due, lookup = excluded.lookup, data = excluded.data`,

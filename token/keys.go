@@ -66,7 +66,10 @@ func (*OuterKey) LogValue() slog.Value { return slog.StringValue(hiddenKey) }
 // The index key stands apart from the data keys because what it makes cannot be made again: a fingerprint on a tombstone
 // has lost its seed and a stored PIN is only a hash, so neither can move to a new key. Data keys rotate, the index key
 // stays for the life of the store.
-type Keys struct{ ring atomic.Pointer[ring] }
+type Keys struct {
+	ring     atomic.Pointer[ring]
+	rotating sync.Mutex
+}
 
 // ring is never changed once it is published; Rotate publishes a new one.
 type ring struct {
@@ -185,26 +188,30 @@ func parseKeys(plain []byte) (*Keys, error) {
 	return newKeys(index, data)
 }
 
-// Rotate adds a data key of the next version, which new seals use; older versions still open what they sealed. The
-// caller saves the result of [Keys.Wrap] before it saves the first seed that was sealed afterwards: a seed whose data
-// key was never saved is lost.
-func (k *Keys) Rotate() error {
-	for {
-		old := k.ring.Load()
-		last := old.data[len(old.data)-1].version
-		if last == math.MaxUint32 {
-			return errors.New("rotating the data key: there is no version after 4294967295")
-		}
-		next, err := newDataKey(last + 1)
-		if err != nil {
-			return fmt.Errorf("rotating the data key: %w", err)
-		}
-		r := *old
-		r.data = append(old.data[:len(old.data):len(old.data)], next)
-		if k.ring.CompareAndSwap(old, &r) {
-			return nil
-		}
+// Rotate adds a data key of the next version, which new seals use; older versions still open what they sealed. save is given
+// the keys as they will be and makes what [Keys.Wrap] gives of them durable; until it has, nobody seals with the new key, so
+// that no seed is lost. After an error of save nothing has changed here. One rotation runs at a time.
+func (k *Keys) Rotate(save func(next *Keys) error) error {
+	k.rotating.Lock()
+	defer k.rotating.Unlock()
+	old := k.ring.Load()
+	last := old.data[len(old.data)-1].version
+	if last == math.MaxUint32 {
+		return errors.New("rotating the data key: there is no version after 4294967295")
 	}
+	fresh, err := newDataKey(last + 1)
+	if err != nil {
+		return fmt.Errorf("rotating the data key: %w", err)
+	}
+	r := *old
+	r.data = append(old.data[:len(old.data):len(old.data)], fresh)
+	next := new(Keys)
+	next.ring.Store(&r)
+	if err := save(next); err != nil {
+		return fmt.Errorf("saving the new data key: %w", err)
+	}
+	k.ring.Store(&r)
+	return nil
 }
 
 // Version is the data key version that new seals use; seeds of a lower one wait to be sealed again after [Keys.Rotate].

@@ -37,6 +37,28 @@ func testKeys(t testing.TB) *Keys {
 	return k
 }
 
+// unsaved keeps nothing of new keys.
+func unsaved(*Keys) error { return nil }
+
+// TestRotateSavesFirst: nothing is sealed under a key before that is durable, nor after it could not be saved.
+func TestRotateSavesFirst(t *testing.T) {
+	k, broken := testKeys(t), errors.New("disk")
+	for _, fail := range []error{broken, nil} {
+		err := k.Rotate(func(next *Keys) error {
+			if k.Version() != 1 || next.Version() != 2 {
+				t.Errorf("versions %d and %d while it is saved", k.Version(), next.Version())
+			}
+			return fail
+		})
+		if !errors.Is(err, fail) {
+			t.Errorf("%v, want %v", err, fail)
+		}
+		if want := map[bool]uint32{true: 1, false: 2}[fail != nil]; k.Version() != want {
+			t.Errorf("version %d, want %d", k.Version(), want)
+		}
+	}
+}
+
 func TestKeysOverWrapAndRotation(t *testing.T) {
 	o, k := testOuterKey(t), testKeys(t)
 	seed := []byte("12345678901234567890")
@@ -44,7 +66,7 @@ func TestKeysOverWrapAndRotation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := k.Rotate(); err != nil {
+	if err := k.Rotate(unsaved); err != nil {
 		t.Fatal(err)
 	}
 	fresh, err := k.SealSeed(7, seed)
@@ -92,7 +114,7 @@ func TestSealedSeedOpensNowhereElse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := k.Rotate(); err != nil {
+	if err := k.Rotate(unsaved); err != nil {
 		t.Fatal(err)
 	}
 	cut := SealedSeed{s.Version, s.Data[:len(s.Data)-1]}
@@ -315,7 +337,7 @@ func TestRotateWhileSealing(t *testing.T) {
 	for range 4 {
 		wg.Go(func() {
 			for range 50 {
-				if err := k.Rotate(); err != nil {
+				if err := k.Rotate(unsaved); err != nil {
 					t.Error(err)
 				}
 				s, err := k.SealSeed(7, seed)

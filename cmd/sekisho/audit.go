@@ -238,14 +238,28 @@ func (a *app) auditErase() *cobra.Command {
 
 func (a *app) auditExport() *cobra.Command {
 	var after uint64
+	var since, user, kind string
 	export := a.remote(&cobra.Command{
-		Use: "export", Short: "Write every event as JSON lines, in the order of the chain",
+		Use: "export", Short: "Write events as JSON lines, in the order of the chain",
 		Long: "Logins and acts, with names and addresses where they were not erased. To go on later, give --after the number (seq) of the\n" +
 			"last event that was written. 'audit.to' in the configuration sends them elsewhere as they happen.",
-		Example: "  sekisho audit export > events.jsonl\n  sekisho audit export --after 120000 >> events.jsonl",
+		Example: "  sekisho audit export > events.jsonl\n  sekisho audit export --after 120000 >> events.jsonl\n  sekisho audit export --kind act --since 720h --user alice",
 		Args:    arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			res, err := a.api().send(cmd.Context(), http.MethodGet, "/api/v1/audit?after="+strconv.FormatUint(after, 10), nil)
+			q := url.Values{"after": {strconv.FormatUint(after, 10)}}
+			for name, value := range map[string]string{"user": user, "kind": kind} {
+				if value != "" {
+					q.Set(name, value)
+				}
+			}
+			if since != "" {
+				t, err := moment(since, time.Now())
+				if err != nil {
+					return usageError{err}
+				}
+				q.Set("since", t.Format(time.RFC3339))
+			}
+			res, err := a.api().send(cmd.Context(), http.MethodGet, "/api/v1/audit?"+q.Encode(), nil)
 			if err != nil {
 				return err
 			}
@@ -256,6 +270,10 @@ func (a *app) auditExport() *cobra.Command {
 			return nil
 		},
 	})
-	export.Flags().Uint64Var(&after, "after", 0, "only events behind this number")
+	f := export.Flags()
+	f.Uint64Var(&after, "after", 0, "only events behind this number")
+	f.StringVar(&since, "since", "", "only events since a moment (2026-01-31T12:00:00Z) or for so long (90m, 24h)")
+	f.StringVar(&user, "user", "", "only events of this user, in any spelling")
+	f.StringVar(&kind, "kind", "", "only events of this `kind`, login or act")
 	return export
 }

@@ -62,6 +62,7 @@ func (s *service) build(config *Config, former *parts, sameDirectories bool) (*p
 		Operators: admin.Operators{Names: config.Admin.Operators}, Issuer: config.Enroll.Issuer,
 		DateOnly: config.dateOnly(),
 		Forget:   func(accounts ...authn.AccountID) { s.radius.Forget(accounts...) },
+		Sealing:  sealing{s},
 		Backup:   s.backup(config), Wake: s.mails.Wake,
 		Health: s.health, Reload: s.reload, Now: time.Now, Log: s.log, Former: former.api, Stopping: s.stopping,
 	}

@@ -98,15 +98,16 @@ type service struct {
 	metricsAt net.Listener  // nil: none configured
 	stopping  chan struct{} // closed when run begins to end
 
-	reloading sync.Mutex // one reload at a time
-	snapshots sync.Mutex // one copy of the database has the name for it
+	reloading sync.Mutex    // one reload at a time
+	reseals   chan struct{} // a word after a rotation of the data key
+	snapshots sync.Mutex    // one copy of the database has the name for it
 	retiring  retiring
 }
 
 // open opens what the service stands on, wires the parts together and listens on every door, so that whatever is wrong
 // shows before the first answer. After an error nothing stays open.
 func open(ctx context.Context, config *Config, log *slog.Logger) (*service, error) {
-	s := &service{config: config, log: log, stopping: make(chan struct{})}
+	s := &service{config: config, log: log, stopping: make(chan struct{}), reseals: make(chan struct{}, 1)}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	err := s.openStore(ctx, registry)
@@ -249,6 +250,7 @@ func (s *service) run(ctx context.Context) error {
 	background.Go(func() { s.sweepMails(behind) })
 	background.Go(func() { s.tickDesk(behind) })
 	background.Go(func() { s.retain(behind) })
+	background.Go(func() { s.reseal(behind) })
 	background.Go(func() { s.watchdog(behind, s.manager.Watchdog()/2) })
 
 	group, ctx := errgroup.WithContext(ctx)

@@ -277,7 +277,8 @@ func loginLine(e admin.Event) string {
 }
 
 func (a *app) keysCommand() *cobra.Command {
-	return group("keys", "Make the key that opens the store, and print it for the safe",
+	return group("keys", "Make the key that opens the store, print it for the safe, replace it",
+		a.keysRotate(), a.keysVerify(),
 		&cobra.Command{
 			Use: "new FILE", Short: "Write a new key to FILE, which must not exist yet", Args: arguments("FILE"),
 			RunE: func(_ *cobra.Command, args []string) error {

@@ -40,12 +40,16 @@ const (
 	wordStreamGap     = "The stream does not stand for all of the lost time: %s. So event-based tokens are suspended."
 	wordLostActs      = "Operators did this in the time that was lost; do again what is still wanted, revocations first:"
 	wordNoEvents      = "%s holds no events of this installation (audit.instance %q)"
-	wordErased        = "Erased: %d events and %d accounting records name nobody any more."
-	wordEraseCut      = "the service broke off its answer (%w); part of it may be erased, so call it again"
-	wordNoRecipient   = "It is not said to whom the backup is sealed: set backup.recipient in the configuration, or give --recipient."
-	wordBackedUp      = "%s: everything up to event %d, %d octets, in %v, sealed for %s"
-	wordBackupCut     = "the backup did not arrive whole and was thrown away (%w); the service's log tells more"
-	wordBackupKey     = "The secret key is in %s: lock it away, off this machine, beside the sheet of keys.file; without both no backup opens.\n" +
+	wordKeyPending    = "The key of the store is being replaced. Name the new file as keys.file and restart; until then the former key opens the store too."
+	wordOuterRotated  = "The data keys are wrapped under the key of %s. Next: print its sheet with 'sekisho keys sheet', name the file as keys.file,\n" +
+		"restart, and keep the former sheet as long as backups of before are kept."
+	wordDataRotated = "Data key version %d seals from now on. %d seeds are being sealed again in the background; 'sekisho keys verify' tells how far\nthat is."
+	wordErased      = "Erased: %d events and %d accounting records name nobody any more."
+	wordEraseCut    = "the service broke off its answer (%w); part of it may be erased, so call it again"
+	wordNoRecipient = "It is not said to whom the backup is sealed: set backup.recipient in the configuration, or give --recipient."
+	wordBackedUp    = "%s: everything up to event %d, %d octets, in %v, sealed for %s"
+	wordBackupCut   = "the backup did not arrive whole and was thrown away (%w); the service's log tells more"
+	wordBackupKey   = "The secret key is in %s: lock it away, off this machine, beside the sheet of keys.file; without both no backup opens.\n" +
 		"Put this into the configuration:\n\nbackup:\n  recipient: %s"
 	wordRestored = "%s is restored; it ends at event %d."
 	wordAside    = "The former database is %s now; remove it when nobody needs it any more."
