@@ -34,12 +34,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"iter"
 	"log/slog"
 	"net/http"
-	"runtime"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -55,6 +52,8 @@ import (
 // Store is what the API may do with the data.
 type Store interface {
 	authn.Records
+	// Keyed gives a keyed hash; domain keeps the uses of it apart.
+	Keyed(domain byte, parts ...[]byte) [16]byte
 	Update(keys authn.Keys, f func(*authn.Held) (authn.Change, error), done func(error)) error
 	// Import brings a batch in, whole or not at all, however large it is, and tells progress how many rows of how many are
 	// written. authn.ErrExists: something of it is here meanwhile.
@@ -207,7 +206,11 @@ type Server struct {
 	Clock       Clock
 	Explain     Explain
 	Operators   Operators
+	Admission   Admission                // decides sign-ins
 	Policy      operator.Policy          // what asks for a step-up or a second person
+	VIP         []string                 // groups of people for whom a second person is asked sooner
+	ActsPerDay  int                      // of a help desk; 0: [operator.ActsPerDay]
+	URL         string                   // of the operators' pages, for links; empty: links are shown as a secret
 	DateOnly    token.Moment             // when a token stops whose seed file gives only a date
 	Issuer      string                   // shown by apps beside a software token's codes
 	Forget      func(...authn.AccountID) // drops cached answers of accounts that an act changed (S13)
@@ -264,70 +267,15 @@ func (s *Server) Handler() http.Handler {
 	s.explainRoutes(api)
 	s.auditRoutes(api, mux)
 	s.plotRoutes(api)
+	s.sessionRoutes(api)
+	s.operatorRoutes(api)
+	s.keyRoutes(api)
+	s.approvalRoutes(api)
 	mux.HandleFunc("GET /api/v1/logins", s.logins)
 	describeLogins(api)
 	mux.HandleFunc("POST /api/v1/backup", s.backup)
 	describe(api)
-	return s.guard(mux)
-}
-
-// guard asks who calls, refuses everybody else, and turns a panic into one failed request.
-func (s *Server) guard(mux *http.ServeMux) http.Handler {
-	next := s.paced(s.once(mux))
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer func() {
-			if p := recover(); p != nil {
-				what := fmt.Sprintf("a %T", p) // the value can hold what the call brought, a PIN too
-				if e, ok := p.(runtime.Error); ok {
-					what = e.Error()
-				}
-				s.Log.Error("the admin API met a fault", "path", r.URL.Path, "fault", what, "stack", string(debug.Stack()))
-				writeProblem(w, newProblem(http.StatusInternalServerError, "fault", wordFault))
-			}
-		}()
-		peer, ok := r.Context().Value(peerKey{}).(Peer)
-		if !ok || !s.Operators.Allow(peer) {
-			s.Log.Warn("the admin API refused a caller", "uid", peer.UID, "name", peer.Name)
-			writeProblem(w, newProblem(http.StatusForbidden, "not-an-operator", wordNotOperator(peer)))
-			return
-		}
-		c := &caller{peer: peer, Principal: operator.Principal{Name: peer.Name, Role: operator.Master, Door: operator.LocalSocket}}
-		r = r.WithContext(context.WithValue(r.Context(), callerKey{}, c))
-		_, pattern := mux.Handler(r)
-		if route, known := routes[pattern]; pattern != "" {
-			if p := s.enter(r.Context(), route, known, pattern); p != nil {
-				writeProblem(w, p)
-				return
-			}
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-// enter is the door's part of a route's access.
-func (s *Server) enter(ctx context.Context, route access, known bool, pattern string) *Problem {
-	c := callerOf(ctx)
-	switch {
-	case !known:
-		s.Log.Error("a route of the admin API has no right, so nobody may call it", "route", pattern)
-		return newProblem(http.StatusForbidden, operator.NoRight.String(), wordNoRight(c.Principal, "none"))
-	case route.right == "":
-		return nil
-	case route.by == byDoor:
-		return s.allow(ctx, route.right, operator.Target{})
-	case !c.may(route.right):
-		return answerProblem(operator.NoRight, route.right, c.Principal)
-	}
-	return nil
-}
-
-// act is the caller's act at this moment. Whoever calls it has asked allow: a handler that forgot to changes nothing.
-func (s *Server) act(ctx context.Context) authn.Act {
-	c := callerOf(ctx)
-	if c == nil || !c.asked {
-		panic("an act that nobody was asked about")
-	}
-	return authn.Act{Actor: c.Name, Now: s.Now()}
+	return s.guard(mux, s.paced(s.once(mux)))
 }
 
 // apply lets the store decide and save one act, and waits until it is durable. A refusal that comes with an event is

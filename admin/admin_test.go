@@ -305,7 +305,7 @@ func TestWhoMayCall(t *testing.T) {
 	}
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest("GET", "/api/v1/health", nil))
-	if w.Code != 403 {
+	if w.Code != 401 || problemOf(t, w).Code != "sign-in" {
 		t.Errorf("without credentials: %d", w.Code)
 	}
 }

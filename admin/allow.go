@@ -3,7 +3,10 @@ package admin
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"slices"
+	"strings"
+	"time"
 
 	"sekisho/authn"
 	"sekisho/operator"
@@ -93,17 +96,58 @@ var routes = map[string]access{
 	"GET /api/v1/audit":                        {operator.ReadAudit, byDoor},  // too
 	"POST /api/v1/audit/verify":                {operator.ReadAudit, byDoor},
 
+	"POST /api/v1/session":               {"", open},
+	"POST /api/v1/session/link":          {"", open},
+	"GET /api/v1/session":                {"", byDoor},
+	"DELETE /api/v1/session":             {"", byDoor},
+	"POST /api/v1/session/step-up":       {"", byDoor},
+	"POST /api/v1/session/token":         {"", byDoor}, // for sessions that may register alone
+	"POST /api/v1/session/token/confirm": {"", byDoor},
+	"GET /api/v1/sessions":               {"", byHandler}, // one's own; all of them for masters
+	"DELETE /api/v1/sessions/{session}":  {"", byHandler},
+
+	"GET /api/v1/operators":                     {operator.ReadAudit, byDoor},
+	"GET /api/v1/operators/rights":              {"", byDoor},
+	"POST /api/v1/operators":                    {operator.Operators, byHandler},
+	"PATCH /api/v1/operators/{operator}":        {operator.Operators, byHandler},
+	"DELETE /api/v1/operators/{operator}":       {operator.Operators, byHandler},
+	"POST /api/v1/operators/{operator}/link":    {operator.Operators, byHandler},
+	"POST /api/v1/operators/{operator}/recover": {operator.Operators, byHandler},
+	"POST /api/v1/operators/{operator}/raise":   {operator.Raise, byHandler},
+
+	"GET /api/v1/keys":          {operator.Keys, byHandler}, // listing and revoking ask for no step-up
+	"POST /api/v1/keys":         {operator.Keys, byHandler},
+	"DELETE /api/v1/keys/{key}": {operator.Keys, byHandler},
+
+	"GET /api/v1/approvals":                      {"", byHandler}, // one's own, and those that one can answer
+	"POST /api/v1/approvals":                     {"", byHandler},
+	"POST /api/v1/approvals/{approval}/agree":    {"", byHandler},
+	"POST /api/v1/approvals/{approval}/refuse":   {"", byHandler},
+	"POST /api/v1/approvals/{approval}/withdraw": {"", byHandler},
+
 	"GET /api/openapi.json":     {"", byDoor},
 	"GET /api/openapi.yaml":     {"", byDoor},
 	"GET /api/openapi-3.0.json": {"", byDoor},
 	"GET /api/openapi-3.0.yaml": {"", byDoor},
 }
 
-// caller is who makes one call.
+// caller is who makes one call, and the call.
 type caller struct {
 	operator.Principal
-	peer  Peer // of the local socket
-	asked bool // allow has said yes
+	peer    Peer            // of the local socket
+	account authn.AccountID // their own; zero: none, as for programs and the local socket
+	session uint64          // zero: none
+	typed   string          // the name they signed in with
+	fresh   time.Time       // of OIDC: the last sign-in at the provider
+	maker   string          // of a program: who made its key
+	remote  netip.AddrPort
+	agent   string
+
+	call     string // method and path with query
+	body     []byte
+	approval string // the number of one, as the header brought it
+	second   string // who agreed to this call
+	asked    bool   // allow has said yes
 }
 
 type callerKey struct{}
@@ -134,12 +178,100 @@ func (s *Server) allow(ctx context.Context, right operator.Right, t operator.Tar
 	if c == nil {
 		return answerProblem(operator.NoRight, right, operator.Principal{})
 	}
-	answer := operator.Decide(c.Principal, right, t, s.Policy, c.peer.administers() && c.Door == operator.LocalSocket, s.Now())
-	if answer != operator.Yes {
-		return answerProblem(answer, right, c.Principal)
+	if p := s.decideFor(ctx, c, right, t, c.Door == operator.LocalSocket && c.peer.administers()); p != nil {
+		return p
 	}
 	c.asked = true
 	return nil
+}
+
+// allowAgreed is allow for a second person: they need what the act itself needs.
+func (s *Server) allowAgreed(ctx context.Context, right operator.Right, t operator.Target) *Problem {
+	return s.decideFor(ctx, callerOf(ctx), right, t, true)
+}
+
+// decideFor asks the rules, and takes what a yes costs: the step-up, the second person's word, one of the day's acts. Who is
+// the machine's administrator has the keys anyway, and needs nobody's word for what the keys open.
+func (s *Server) decideFor(ctx context.Context, c *caller, right operator.Right, t operator.Target, agreed bool) *Problem {
+	if c.NoToken {
+		return answerProblem(operator.RegisterOnly, right, c.Principal)
+	}
+	answer := operator.Decide(c.Principal, right, t, s.Policy, agreed, s.Now())
+	if answer == operator.SecondPerson {
+		if p := s.second(ctx, c, right, aboutText(c, t)); p != nil {
+			return p
+		}
+		answer = operator.Yes
+	}
+	if answer != operator.Yes {
+		return answerProblem(answer, right, c.Principal)
+	}
+	if operator.Takes(c.Principal, right, t, s.Policy) {
+		if p := s.takeProof(ctx, c, right); p != nil {
+			return p
+		}
+	}
+	if operator.ClassOf(right) == operator.Helps && c.Role == operator.Helpdesk && c.account != 0 {
+		return s.takeDaily(ctx, c)
+	}
+	return nil
+}
+
+// takeProof spends the step-up, so that of many calls with one step-up one goes through.
+func (s *Server) takeProof(ctx context.Context, c *caller, right operator.Right) *Problem {
+	stepUp := answerProblem(operator.StepUp, right, c.Principal)
+	err := s.changeSession(ctx, c.session, func(d *sessionData) error {
+		if d.Spent.Equal(d.Proven) || !d.Proven.Equal(c.Proven) {
+			return stepUp
+		}
+		d.Spent = d.Proven
+		return nil
+	})
+	if err != nil {
+		return asProblem(s.problem(err))
+	}
+	c.Spent = true
+	return nil
+}
+
+// takeDaily counts one act of a help desk (P10).
+func (s *Server) takeDaily(ctx context.Context, c *caller) *Problem {
+	key := operatorKey(c.account)
+	err := s.save(authn.Keys{Records: []authn.RecordKey{key}}, func(h *authn.Held) (authn.Change, error) {
+		if h.Records[0] == nil {
+			return authn.Change{}, errSignIn
+		}
+		d, err := unpack[operatorData](h.Records[0])
+		if err != nil {
+			return authn.Change{}, err
+		}
+		daily, no := d.Daily.Take(c.Principal, s.ActsPerDay, s.zone(), s.Now())
+		if no != nil {
+			return authn.Change{}, newProblem(http.StatusTooManyRequests, no.Code, no.Sentence)
+		}
+		d.Daily = daily
+		return authn.Change{Records: []*authn.Record{d.record(c.account, h.Records[0])}}, nil
+	})
+	if err != nil {
+		return asProblem(s.problem(err))
+	}
+	return nil
+}
+
+// ownAccount is the caller's own account; zero where they have none.
+func (s *Server) ownAccount(ctx context.Context) authn.AccountID {
+	if c := callerOf(ctx); c != nil {
+		return c.account
+	}
+	return 0
+}
+
+// secondOf names who agreed to the caller's act; empty: nobody did.
+func secondOf(ctx context.Context) string {
+	if c := callerOf(ctx); c != nil {
+		return c.second
+	}
+	return ""
 }
 
 // allowUser is allow for the person of a name; somebody out of scope is answered as a name that nobody has.
@@ -199,20 +331,52 @@ func (s *Server) target(ctx context.Context, owners ...authn.Owner) operator.Tar
 	for _, o := range owners {
 		t.People = append(t.People, s.personOf(ctx, o))
 	}
+	t.Vip = s.vip(t.People)
 	return t
 }
 
-// personOf is one person for the rules. A directory is asked about somebody's groups only where the caller's scope has
-// groups; while it does not answer, they have none.
+// personOf is one person for the rules. A directory is asked about somebody's groups only where the caller's scope or the
+// VIPs are groups; while it does not answer, they have none.
 func (s *Server) personOf(ctx context.Context, o authn.Owner) operator.Person {
 	p := operator.Person{}
 	if o.User == nil {
 		o.User = s.userOf(ctx, o.Account)
 	}
 	if o.User != nil {
-		p.Directory, p.Groups = o.User.Directory, o.User.Groups
+		p.Name, p.Directory, p.Groups = o.User.Name, o.User.Directory, o.User.Groups
 	}
+	if d, _, err := s.operator(o.Account); err != nil {
+		p.Operator = operator.Master // what cannot be read is held to be the most
+	} else if d != nil {
+		p.Operator = d.Role
+	}
+	p.Self = o.Account != 0 && o.Account == s.ownAccount(ctx)
 	return p
+}
+
+// sees reports that an account's owner is in the caller's scope.
+func (s *Server) sees(ctx context.Context, account authn.AccountID) bool {
+	c := callerOf(ctx)
+	if c == nil || c.Scope.All() {
+		return c != nil
+	}
+	if account == 0 {
+		return false
+	}
+	if account == c.account {
+		return true
+	}
+	u := s.userOf(ctx, account)
+	return u != nil && c.Scope.Covers(operator.Person{Directory: u.Directory, Groups: u.Groups})
+}
+
+// vip reports somebody of the groups whose loss of a token two people decide on.
+func (s *Server) vip(people []operator.Person) bool {
+	return slices.ContainsFunc(people, func(p operator.Person) bool {
+		return slices.ContainsFunc(s.VIP, func(g string) bool {
+			return slices.ContainsFunc(p.Groups, func(have string) bool { return strings.EqualFold(g, have) })
+		})
+	})
 }
 
 // userOf is the directory's user of an account, as far as the caller's scope needs it.
@@ -222,7 +386,7 @@ func (s *Server) userOf(ctx context.Context, id authn.AccountID) *authn.User {
 		return nil
 	}
 	known := &authn.User{Directory: a.Directory, ID: a.External, Name: a.Name}
-	if len(PrincipalOf(ctx).Scope.Groups) == 0 {
+	if len(PrincipalOf(ctx).Scope.Groups) == 0 && len(s.VIP) == 0 {
 		return known
 	}
 	for i := range s.Directories {

@@ -254,9 +254,3 @@ func parseWhen(where, text string) (time.Time, error) {
 	}
 	return t, nil
 }
-
-// ownAccount is the caller's own account; zero where they have none.
-func (s *Server) ownAccount(context.Context) authn.AccountID { return 0 }
-
-// secondOf names who agreed to the caller's act; empty: nobody did.
-func secondOf(context.Context) string { return "" }

@@ -21,8 +21,10 @@ type Problem struct {
 	Code   string  `json:"code"`
 	Errors []Place `json:"errors,omitempty" doc:"what is wrong where, all at once"`
 
-	SentenceJA string `json:"sentence_ja,omitempty" doc:"the detail in Japanese, where the rules of the life cycle refused"`
-	From       string `json:"from,omitempty" doc:"from when the same will be allowed; RFC 3339"`
+	Approval      string `json:"approval,omitempty" doc:"of second-person: ask for this one, and make the call again with it in the header Approval"`
+	ApprovalState string `json:"approval_state,omitempty" doc:"asked or agreed, where it was asked for already"`
+	SentenceJA    string `json:"sentence_ja,omitempty" doc:"the detail in Japanese, where the rules of the life cycle refused"`
+	From          string `json:"from,omitempty" doc:"from when the same will be allowed; RFC 3339"`
 
 	ETag    string `json:"etag,omitempty" doc:"of what was changed meanwhile"`
 	Current any    `json:"current,omitempty" doc:"that, as it is now"`

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"fmt"
+	"strings"
 
 	"sekisho/operator"
 	"sekisho/token"
@@ -18,7 +19,6 @@ const (
 	wordEventsFailed   = "The events could not be read; the service's log has the reason."
 	wordBadAfter       = "The number of an event is wanted, such as 120000; leave it out for all events."
 	wordBadKey         = "The list cannot go on from there; give what the page before names as next."
-	wordTooLarge       = "The body is larger than this call takes."
 	wordTooManyCalls   = "Too many changes in a short time; wait as long as Retry-After says and go on slower."
 	wordBadIdempotency = "The Idempotency-Key is none; any random text up to 255 characters will do."
 	wordInProgress     = "A call with this Idempotency-Key is under way; ask again in a moment."
@@ -37,18 +37,40 @@ const (
 )
 
 const (
-	wordNotFound      = "There is nobody and nothing of this name."
-	wordNoOperators   = "This person is an operator; only a master may do this to operators."
-	wordNotOneself    = "Nobody does this to themself; ask another operator."
-	wordRegisterFirst = "Your own token has ended; register a new one, sign in with it, and go on then."
-	wordStepUp        = "Show once more that it is you, by password and a fresh code, and try again."
-	wordSocketOnly    = "This shows or takes a secret of somebody else, so only the machine's administrator may, over the local socket; send an activation link instead."
-	wordSecondPerson  = "A second operator has to agree to this; ask for it with the number of this approval."
+	wordNotFound       = "There is nobody and nothing of this name."
+	wordNoOperators    = "This person is an operator; only a master may do this to operators."
+	wordNotOneself     = "Nobody does this to themself; ask another operator."
+	wordRegisterFirst  = "Your own token has ended; register a new one, sign in with it, and go on then."
+	wordStepUp         = "Show once more that it is you, by password and a fresh code, and try again."
+	wordSocketOnly     = "This shows or takes a secret of somebody else, so only the machine's administrator may, over the local socket; send an activation link instead."
+	wordSignInRefused  = "The name, the password or the code is not right, or the code was used before. Wait for the next code; when that is refused too, type the one after it."
+	wordSignIn         = "Sign in first, or give an API key."
+	wordTryAgain       = "The sign-in could not be decided; try again in a moment."
+	wordNoStepUp       = "Only a session that was begun with a password and an own token can be stepped up; sign in."
+	wordLinkOver       = "This link was used, is over, or never was one; ask for another one."
+	wordLinkNeeded     = "A software token needs a link; ask a master for one, or register a hardware token by its serial and a code."
+	wordNotRegistering = "This is for operators without a token; use the self-service pages for further ones."
+	wordOperatorExists = "This person is an operator already; change their role instead."
+	wordLastMaster     = "The last master who sees everybody stays; make another one first."
+	wordWiderScope     = "The scope reaches people outside your own."
+	wordNoApproval     = "There is no such approval; make the call once more to get a number."
+	wordOwnKey         = "Your own key asks for this, so another operator has to agree."
+	wordKeyRevoked     = "This key is revoked already."
+	wordCutBody        = "The body of the call ended too soon."
+	wordTooLarge       = "The body is larger than this call takes."
+	wordSecondPerson   = "A second operator has to agree to this; ask for it with the number of this approval."
 )
 
 func wordNoRight(p operator.Principal, right operator.Right) string {
 	return fmt.Sprintf("The role %v of %s has no right to do this (%s); ask a master.", p.Role, quoted(p.Name), right)
 }
+
+func wordUnknownOperator(name string) string {
+	return fmt.Sprintf("%s is no operator; 'sekisho operator list' shows them.", quoted(name))
+}
+
+// joined is a list in words.
+func joined(all []string) string { return strings.Join(all, ", ") }
 
 func wordNotAdministrator(p Peer) string {
 	return fmt.Sprintf("%s (uid %d) may not take seeds or the store out of the service; root and the service's own user may.", p.Name, p.UID)

@@ -94,6 +94,7 @@ type Policy struct {
 	ActivateAtLogin bool     // a right code of a pending token registers it
 	Window          token.Window
 	Reply           []Attribute // sent with Access-Accept, before those of reply rules; values as in ReplyRule.Set
+	Alone           bool        // the first factor is all that is asked for: a page follows that asks for more. No gateway's policy says so
 	Unenrolled      *Unenrolled // who never held a token gets in with the first factor alone; nil: nobody does (P5)
 }
 

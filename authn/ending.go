@@ -50,6 +50,9 @@ func (t *attempt) decide(h *Held) (Change, error) {
 	e := t.evaluate(acc, h, now, t.a.clockDoubt())
 	t.fit(&f, acc, e, now)
 	s := Table(f)
+	if s.Reason == OKExempt && t.policy.Alone {
+		s.Reason = OKAlone
+	}
 	set := t.settlement(s, acc, e, now)
 	switch {
 	case s.Do == DoClaim:

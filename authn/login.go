@@ -257,7 +257,7 @@ func (t *attempt) know(u *User) {
 		t.f.Finding, t.f.Why = Barred, u.Barred
 	default:
 		t.f.Finding = Found
-		t.f.Exempt = t.policy.Exempts(u)
+		t.f.Exempt = t.policy.Alone || t.policy.Exempts(u)
 		t.f.Factor = t.policy.First
 		t.f.Asks = t.policy.Ask && t.l.Client.CanChallenge
 		if t.policy.First == Gateway && !t.l.Client.GatewayProves {
@@ -475,7 +475,7 @@ func (t *attempt) learn(f *Facts, acc *Account, h *Held, now time.Time) {
 	if f.Known = g.Knows(t.source, now); f.Known {
 		class = ClassKnown
 	}
-	f.Stopped = g.Stopped&StopAccount != 0
+	f.Stopped = g.Stopped&StopAccount != 0 && (t.policy == nil || !t.policy.Alone) // who was stopped may register anew
 	f.ClassShut = g.shut(class, now)
 	f.WaitBegins = t.a.Limits.missBegins(g, class)
 	f.Repeated = len(acc.Memory.Wrong) > 0 && acc.Memory.repeated(t.textHash(), t.source, now)

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -73,6 +74,20 @@ func (a Approval) At(now time.Time) Approval {
 		a.State = Lapsed
 	}
 	return a
+}
+
+// Ask puts an approval before the others. The zero State is one that nobody was asked for yet.
+func (a Approval) Ask(by Principal, reason string, now time.Time) (Approval, *Refusal) {
+	switch {
+	case by.Name != a.AskedBy:
+		return a, &Refusal{"approval-foreign", "Only " + a.AskedBy + " can ask for this."}
+	case a.State != 0:
+		return a, &Refusal{"approval-over", fmt.Sprintf("This approval is %v already.", a.At(now).State)}
+	case strings.TrimSpace(reason) == "":
+		return a, &Refusal{"reason-missing", "Say why; whoever agrees reads it."}
+	}
+	a.State, a.Asked, a.Reason = Asked, now, reason
+	return a, nil
 }
 
 // Decide is the second person's word. They need the right themselves, and are somebody else.

@@ -54,7 +54,7 @@ func NewKey(by Principal, name string, role Role, only []Right, scope Scope, exp
 			return APIKey{}, "", &Refusal{"key-rights", fmt.Sprintf("%.40q is no right; 'sekisho operator rights' lists them.", string(r))}
 		case !role.Has(r) || !by.Role.Has(r) || by.Only != nil && !slices.Contains(by.Only, r):
 			return APIKey{}, "", &Refusal{"key-rights", fmt.Sprintf("The right %s is not among those of the role %v and of yours.", r, role)}
-		case r == Operators || r == ExportSeeds || r == Keys:
+		case PeopleOnly(r):
 			return APIKey{}, "", &Refusal{"key-rights", fmt.Sprintf("The right %s is for people only.", r)}
 		}
 	}

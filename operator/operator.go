@@ -15,6 +15,7 @@ type Scope struct {
 
 // Person is whom an act is about, as the directory has them now.
 type Person struct {
+	Name      string // for whoever reads what is to be done
 	Directory string
 	Groups    []string
 	Operator  Role // Nobody: they are no operator
@@ -82,6 +83,8 @@ type Principal struct {
 	Only []Right
 	// SignedIn is when both factors were last shown as a sign-in, Proven when they were last shown as a step-up. Zero: never.
 	SignedIn, Proven time.Time
+	// Spent says that an act of class Guards has taken the step-up of Proven: the next one asks anew.
+	Spent bool
 	// NoToken is an operator whose last own token has ended: the session can register one and nothing else (O10).
 	NoToken bool
 }
@@ -198,10 +201,7 @@ func proven(p Principal, row *rule, t Target, policy Policy, now time.Time) bool
 	if p.Door == LocalSocket || p.Door == Key {
 		return true
 	}
-	class := row.Class
-	if class == Changes && t.Count > policy.askAbove() {
-		class = Guards
-	}
+	class := row.classOf(t, policy)
 	within := func(at time.Time, life time.Duration) bool {
 		return !at.IsZero() && !at.After(now) && now.Sub(at) < life
 	}
@@ -209,12 +209,23 @@ func proven(p Principal, row *rule, t Target, policy Policy, now time.Time) bool
 	case Reads, Helps:
 		return true
 	case Changes:
-		if policy.EveryTime {
-			return within(p.Proven, GuardsLife)
-		}
 		return within(p.Proven, ProofLife) || within(p.SignedIn, FreshLife)
 	}
-	return within(p.Proven, GuardsLife)
+	return within(p.Proven, GuardsLife) && !p.Spent
+}
+
+// classOf is the class of an act: one of class Changes is a guard's where it is on many, or where each asks for a proof.
+func (r *rule) classOf(t Target, policy Policy) Class {
+	if r.Class == Changes && (policy.EveryTime || t.Count > policy.askAbove()) {
+		return Guards
+	}
+	return r.Class
+}
+
+// Takes reports that an act which [Decide] allowed has used up the principal's step-up: it was given for this one act.
+func Takes(p Principal, right Right, t Target, policy Policy) bool {
+	row := find(right)
+	return row != nil && p.Door != LocalSocket && p.Door != Key && row.classOf(t, policy) == Guards
 }
 
 func (p Policy) askAbove() int {

@@ -85,6 +85,14 @@ const (
 	Guards               // step-up each time, not even a sign-in just now counts: keys, operators, masses (P9)
 )
 
+var classNames = [...]string{"reads", "helps", "changes", "guards"}
+
+// String gives the word of the API.
+func (c Class) String() string { return classNames[c] }
+
+// PeopleOnly reports a right that no program can have.
+func PeopleOnly(r Right) bool { return r == Operators || r == ExportSeeds || r == Keys }
+
 // rule is one row of the table.
 type rule struct {
 	Right Right

@@ -20,6 +20,7 @@ import (
 	"sekisho/internal/conf"
 	"sekisho/mail"
 	"sekisho/radius"
+	"sekisho/selfservice"
 	"sekisho/storage"
 	"sekisho/token"
 )
@@ -47,7 +48,9 @@ type Config struct {
 	Backup      BackupConfig      `yaml:"backup"`
 	Admin       AdminConfig       `yaml:"admin"`
 	Metrics     MetricsConfig     `yaml:"metrics"`
-	Log         LogConfig         `yaml:"log"`
+	// SelfService is the pages on which people look after their devices.
+	SelfService selfservice.Config `yaml:"self_service"`
+	Log         LogConfig          `yaml:"log"`
 
 	source source
 }
@@ -299,6 +302,7 @@ func (c *Config) check(doc *conf.Doc) (warnings []string) {
 		doc.Fault("mail."+f.Key, f.Problem, f.Advice)
 	}
 	c.Backup.check(doc)
+	c.checkSelfService(doc)
 	warnings = append(warnings, c.Limits.check(doc)...)
 	oneOf(doc, "log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf(doc, "log.format", c.Log.Format, "text", "json")

@@ -2,22 +2,34 @@ package main
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"sekisho/authn"
 	"sekisho/desk"
+	"sekisho/life"
 	"sekisho/storage"
 	"sekisho/token"
 )
 
 // desk is the life cycle on what is stored.
 func (s *service) desk(config *Config, directories authn.Directories) *desk.Desk {
-	return &desk.Desk{
-		Store: deskStore{adminStore{s.db}}, Directories: directories, Keys: s.db.Keys(), Rules: config.lifeRules, Limits: config.limits(),
+	d := &desk.Desk{
+		Store: deskStore{adminStore{s.db}}, Directories: directories, Keys: s.db.Keys(), Limits: config.limits(),
+		Rules: func() life.Rules {
+			r := config.lifeRules()
+			r.Request.Pledge = config.SelfService.PledgeVersion()
+			return r
+		},
 		Issuer: config.Enroll.Issuer,
 		Forget: func(accounts ...authn.AccountID) { s.radius.Forget(accounts...) },
 		Now:    time.Now, Log: s.log,
 	}
+	if config.SelfService.On() {
+		d.Home = strings.TrimSuffix(config.SelfService.URL, "/")
+		d.Links = func(secret string) string { return d.Home + "/a/" + secret }
+	}
+	return d
 }
 
 // deskStore gives the desk the store in its own words.

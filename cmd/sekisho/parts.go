@@ -18,6 +18,7 @@ type parts struct {
 	config      *Config
 	directories authn.Directories
 	login       *authn.Authenticator
+	signIns     *signIns // to the self-service pages
 	desk        *desk.Desk
 	api         *admin.Server
 	handler     http.Handler  // of api
@@ -47,6 +48,7 @@ func (s *service) build(config *Config, former *parts, sameDirectories bool) (*p
 		Epoch: uint32(s.db.Epoch()), Clock: s.clock.Clock, Now: time.Now, Log: s.log, Metrics: s.counters,
 		Batches: true, Former: former.login,
 	}
+	p.signIns = newSignIns(p.login)
 	p.desk = s.desk(config, p.directories)
 	p.api = &admin.Server{
 		Store: adminStore{s.db}, Directories: p.directories, Keys: s.db.Keys(), Desk: p.desk, Clients: gateways{config.Radius, s.db}, Policies: p.login.Policies, Clock: s.clock,

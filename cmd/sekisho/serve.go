@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -87,7 +88,9 @@ type service struct {
 	radius    *radius.Server
 	admin     *http.Server
 	metrics   *http.Server
+	pages     *http.Server // nil: none configured
 	adminAt   net.Listener
+	pagesAt   net.Listener
 	metricsAt net.Listener  // nil: none configured
 	stopping  chan struct{} // closed when run begins to end
 
@@ -156,7 +159,8 @@ func (s *service) wire(registry *prometheus.Registry) error {
 	p.handler = s.admin.Handler
 	s.admin.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.parts.Load().ServeHTTP(w, r) })
 	s.metrics = &http.Server{Handler: s.metricsHandler(registry), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
-	return nil
+	s.pages, err = s.selfService()
+	return err
 }
 
 func (s *service) listen() error {
@@ -173,6 +177,15 @@ func (s *service) listen() error {
 		s.metricsAt, err = net.Listen("tcp", s.config.Metrics.Listen)
 		if err != nil {
 			return fmt.Errorf("listening for metrics: %w", err)
+		}
+	}
+	if s.pages != nil {
+		s.pagesAt, err = net.Listen("tcp", s.config.SelfService.Listen)
+		if err != nil {
+			return fmt.Errorf("listening for the self-service pages: %w", err)
+		}
+		if s.pages.TLSConfig != nil {
+			s.pagesAt = tls.NewListener(s.pagesAt, s.pages.TLSConfig)
 		}
 	}
 	return nil
@@ -224,6 +237,7 @@ func (s *service) run(ctx context.Context) error {
 	}
 	serve(s.admin, s.adminAt)
 	serve(s.metrics, s.metricsAt)
+	serve(s.pages, s.pagesAt)
 	s.tell(s.manager.Ready(s.status()))
 	err := group.Wait()
 	stopBehind()
@@ -233,7 +247,7 @@ func (s *service) run(ctx context.Context) error {
 
 func (s *service) close() error {
 	var faults []error
-	for _, l := range []net.Listener{s.adminAt, s.metricsAt} {
+	for _, l := range []net.Listener{s.adminAt, s.metricsAt, s.pagesAt} {
 		if l != nil {
 			_ = l.Close()
 		}
