@@ -60,6 +60,10 @@ func (p *Pages) Handler() http.Handler {
 	mux.HandleFunc("POST /import", p.doImport)
 	mux.HandleFunc("GET /requests", p.requests)
 	mux.HandleFunc("GET /activations", p.activations)
+	mux.HandleFunc("GET /approvals", p.approvals)
+	mux.HandleFunc("GET /operators", p.operators)
+	mux.HandleFunc("POST /operators", p.addOperator)
+	mux.HandleFunc("GET /sessions", p.sessions)
 	mux.HandleFunc("GET /audit", p.audit)
 	mux.HandleFunc("POST /audit/verify", p.verifyAudit)
 	mux.HandleFunc("GET /diagnostics", p.diagnostics)
@@ -67,6 +71,7 @@ func (p *Pages) Handler() http.Handler {
 	p.actRoutes(mux)
 	p.batchRoutes(mux)
 	p.stepUpRoutes(mux)
+	p.secondRoutes(mux)
 	return p.guard(mux)
 }
 

@@ -45,9 +45,9 @@ type session struct {
 	Rights []operator.Right `json:"rights"`
 }
 
-// Can reports that the role has a right. Whether it holds for a person is the API's to say.
+// Can reports that the role has a right; no right is everybody's. Whether it holds for a person is the API's to say.
 func (v *view) Can(right operator.Right) bool {
-	return v.Me != nil && slices.Contains(v.Me.Rights, right)
+	return v.Me != nil && (right == "" || slices.Contains(v.Me.Rights, right))
 }
 
 // Other is the language that the page can be switched to.
@@ -86,8 +86,11 @@ var menu = []menuItem{
 	{"activations", "/activations", operator.ReadTokens},
 	{"requests", "/requests", operator.ReadTokens},
 	{"logins", "/logins", operator.ReadTokens},
+	{"approvals", "/approvals", ""},
 	{"gateways", "/gateways", operator.ReadTokens},
 	{"audit", "/audit", operator.ReadAudit},
+	{"operators", "/operators", operator.ReadAudit},
+	{"sessions", "/sessions", ""},
 	{"diagnostics", "/diagnostics", operator.ReadService},
 }
 
