@@ -10,6 +10,7 @@
 //	POST /api/v1/tokens/{token}/revoke      take it away, from one user or from all
 //	GET  /api/v1/users/{user}               one user: directory, tokens, locks
 //	POST /api/v1/users/{user}/tokens        enroll a new software token; the answer alone shows its secret
+//	POST /api/v1/users/{user}/erase         overwrite what is stored about a person
 //	PUT  /api/v1/users/{user}/pin           set the PIN
 //	POST /api/v1/users/{user}/unlock        end stops and waits
 //	GET  /api/v1/names                      how a typed name is read; ?typed= &client=
@@ -24,6 +25,9 @@
 //	GET  /api/v1/plots                      logins by verdict and reason, times by stage; ?span=
 //	GET  /api/v1/audit                      every event; ?after=
 //	POST /api/v1/audit/verify               does the chain hold?
+//	GET  /api/v1/mails                      mails on their way, newest first; ?state= &kind= &user= &since=
+//	GET  /api/v1/mails/{mail}               one, with the mail server's answer
+//	POST /api/v1/mails/{mail}/again         let one wait once more that did not arrive
 //	GET  /api/openapi.json
 //
 // A change goes: handler -> look up names -> [authn.Act], a pure rule -> Store.Update, which saves image and event in one
@@ -85,8 +89,12 @@ type Store interface {
 	Seq() uint64
 	// Position is the newest durable event and the chain's link there.
 	Position() (seq uint64, link []byte)
-	// VerifyChain walks the whole audit chain; the error names the first place that does not hold.
-	VerifyChain(ctx context.Context) error
+	// VerifyChain walks the audit chain and compares heads that left the machine; the error names the first place that does
+	// not hold.
+	VerifyChain(ctx context.Context, heads []Head) (Chain, error)
+	// Erase overwrites what is stored about a person: of the events of the account, zero for none, and of events and
+	// accounting records of no account under one of the names. by says who does it and why, and is saved with it.
+	Erase(ctx context.Context, account authn.AccountID, names [][]byte, by *authn.Event, progress func(done, total uint64)) (Erasure, error)
 }
 
 // TokenInfo is a token and who has an assignment of it, revoked ones included.
@@ -214,6 +222,7 @@ type Server struct {
 	DateOnly    token.Moment             // when a token stops whose seed file gives only a date
 	Issuer      string                   // shown by apps beside a software token's codes
 	Forget      func(...authn.AccountID) // drops cached answers of accounts that an act changed (S13)
+	Wake        func()                   // new mails wait
 	Health      func() Health
 	Reload      func(ctx context.Context, actor string) (Reloaded, error) // a BadConfig where the configuration has faults
 	// Backup copies the store for a recipient, the configured one when it is empty.
@@ -266,13 +275,15 @@ func (s *Server) Handler() http.Handler {
 	s.serviceRoutes(api)
 	s.explainRoutes(api)
 	s.auditRoutes(api, mux)
-	s.plotRoutes(api)
 	s.sessionRoutes(api)
 	s.operatorRoutes(api)
 	s.keyRoutes(api)
 	s.approvalRoutes(api)
+	s.mailRoutes(api)
+	s.plotRoutes(api)
 	mux.HandleFunc("GET /api/v1/logins", s.logins)
 	describeLogins(api)
+	s.eraseRoute(api)
 	mux.HandleFunc("POST /api/v1/backup", s.backup)
 	describe(api)
 	return s.guard(mux, s.paced(s.once(mux)))

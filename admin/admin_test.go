@@ -148,30 +148,24 @@ func TestAnActWhoseAskerLeftIsForgotten(t *testing.T) {
 	}
 }
 
-// oneAccount is a store with one account.
-type oneAccount struct {
-	Store
-	account authn.Account
-}
-
-func (s oneAccount) Account(id authn.AccountID) (*authn.Account, error) {
-	if id != s.account.ID {
-		return nil, authn.ErrNotFound
-	}
-	return &s.account, nil
-}
-
 // TestAccountsWhileTheDirectoryIsDown: acts that need no directory go on by account ID (I7).
 func TestAccountsWhileTheDirectoryIsDown(t *testing.T) {
-	s := silent(t, io.Discard)
-	s.Store = oneAccount{account: authn.Account{ID: authn.AccountID(token.NewID()), Name: "annie"}}
-	for name, want := range map[string]int{s.Store.(oneAccount).account.ID.String(): 200, authn.AccountID(token.NewID()).String(): 503, "annie": 503} {
-		w := httptest.NewRecorder()
-		s.Handler().ServeHTTP(w, as(Peer{0, "root"}, "GET", "/api/v1/users/"+name, ""))
-		if w.Code != want {
+	h := newHouse(t)
+	h.stock(1, "", "annie")
+	var u User
+	h.ok("GET", "/api/v1/users/annie", nil, &u)
+	h.api.Directories[0].Directory = deadDirectory{}
+	for name, want := range map[string]int{u.Account: 200, authn.AccountID(token.NewID()).String(): 503, "annie": 503} {
+		if w := h.call("GET", "/api/v1/users/"+name, nil); w.Code != want {
 			t.Errorf("%s: %d, want %d: %s", name, w.Code, want, w.Body)
 		}
 	}
+	var l UserList
+	if h.ok("GET", "/api/v1/users", nil, &l); len(l.Users) != 1 || l.Users[0].State != "in-service" {
+		t.Errorf("the list of users without the directory: %+v", l)
+	}
+	h.no(503, "directory-down", "GET", "/api/v1/users?group=staff", nil)
+	h.ok("POST", "/api/v1/tokens/H1/revoke", `{}`, nil)
 }
 
 // stuckDirectory answers nobody before it is told to.

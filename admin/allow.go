@@ -47,6 +47,7 @@ var routes = map[string]access{
 	"POST /api/v1/users/{user}/tokens": {operator.Assign, byHandler},
 	"PUT /api/v1/users/{user}/pin":     {operator.SetPIN, byHandler},
 	"POST /api/v1/users/{user}/unlock": {operator.Unlock, byHandler},
+	"POST /api/v1/users/{user}/erase":  {operator.Erase, byHandler},
 
 	"POST /api/v1/tokens/{token}/suspend":     {operator.Suspend, byHandler},
 	"POST /api/v1/tokens/{token}/resume":      {operator.Suspend, byHandler},
@@ -91,10 +92,13 @@ var routes = map[string]access{
 	"POST /api/v1/clock/accept":                {operator.Configuration, byDoor},
 	"POST /api/v1/config/reload":               {operator.Configuration, byDoor},
 	"POST /api/v1/backup":                      {operator.Keys, byDoor},
-	"GET /api/v1/logins":                       {operator.ReadTokens, byDoor}, // shows what the caller's scope covers
-	"GET /api/v1/plots":                        {operator.ReadTokens, byDoor}, // of everybody: whose scope is narrower gets none
-	"GET /api/v1/audit":                        {operator.ReadAudit, byDoor},  // too
-	"POST /api/v1/audit/verify":                {operator.ReadAudit, byDoor},
+	"GET /api/v1/logins":                       {operator.ReadTokens, byDoor},  // shows what the caller's scope covers
+	"GET /api/v1/audit":                        {operator.ReadAudit, byDoor},   // too
+	"GET /api/v1/mails":                        {operator.ReadService, byDoor}, // shows what the caller's scope covers
+	"GET /api/v1/mails/{mail}":                 {operator.ReadService, byHandler},
+	"POST /api/v1/mails/{mail}/again":          {operator.Mails, byHandler},
+
+	"POST /api/v1/audit/verify": {operator.ReadAudit, byDoor},
 
 	"POST /api/v1/session":               {"", open},
 	"POST /api/v1/session/link":          {"", open},
@@ -124,6 +128,7 @@ var routes = map[string]access{
 	"POST /api/v1/approvals/{approval}/agree":    {"", byHandler},
 	"POST /api/v1/approvals/{approval}/refuse":   {"", byHandler},
 	"POST /api/v1/approvals/{approval}/withdraw": {"", byHandler},
+	"GET /api/v1/plots":                          {operator.ReadTokens, byDoor}, // of everybody: whose scope is narrower gets none
 
 	"GET /api/openapi.json":     {"", byDoor},
 	"GET /api/openapi.yaml":     {"", byDoor},

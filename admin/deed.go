@@ -86,10 +86,10 @@ func (s *Server) do(ctx context.Context, d deed, f func(*desk.Desk, desk.Actor) 
 	return &Done{Seq: done.Seq, Detail: detailOf(done.Steps), OnlyRegister: done.OnlyRegister}, nil
 }
 
-// detailOf is where an act left what it was about: the token where its state changed, else the assignment, else whatever it
+// detailOf is where an act left what it was about: the assignment, else the token, else whatever it
 // was.
 func detailOf(steps []life.Step) (detail string) {
-	for _, kind := range []life.Kind{life.HoldKind, life.TokenKind} {
+	for _, kind := range []life.Kind{life.TokenKind, life.HoldKind} {
 		for _, st := range steps {
 			if st.Kind == kind {
 				detail = string(st.To)

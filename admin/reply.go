@@ -45,8 +45,7 @@ type kept struct {
 	Caller string
 	Key    [32]byte // digest
 	Status int      // 0: the answer is not kept
-	Body   json.RawMessage
-	Link   string
+	Body   string
 }
 
 // replies are the calls under way with a key.
@@ -187,7 +186,7 @@ func (k *kept) replay(w http.ResponseWriter) {
 	w.Header().Set("Idempotency-Replayed", "true")
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(k.Status)
-	_, _ = w.Write(k.Body)
+	_, _ = io.WriteString(w, k.Body)
 }
 
 // serveOnce runs a call and keeps what came of it.
@@ -215,7 +214,7 @@ func (s *Server) settle(id authn.RecordKey, k kept, c *copying, secret, fault bo
 		return nil
 	}
 	if c.status < 300 && !secret && !c.long && c.Header().Get("Content-Type") == "application/json" {
-		k.Status, k.Body = max(c.status, http.StatusOK), c.body.Bytes()
+		k.Status, k.Body = max(c.status, http.StatusOK), c.body.String()
 	}
 	return s.save(authn.Keys{Records: []authn.RecordKey{id}}, func(h *authn.Held) (authn.Change, error) {
 		if h.Records[0] == nil {

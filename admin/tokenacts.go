@@ -133,7 +133,8 @@ func (s *Server) registerToken(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	return reply(s.do(ctx, deed{right: operator.Assign, people: []authn.Owner{o}, why: in.Body.Because, hide: unknownUser(in.Body.User)}, func(d *desk.Desk, a desk.Actor) (desk.Done, error) {
+	d := deed{right: operator.Assign, people: []authn.Owner{o}, why: in.Body.Because, hide: unknownUser(in.Body.User)}
+	return reply(s.do(ctx, d, func(d *desk.Desk, a desk.Actor) (desk.Done, error) {
 		account, err := s.account(ctx, o)
 		if err != nil {
 			return desk.Done{}, err
@@ -247,11 +248,24 @@ func (s *Server) onCode(ctx context.Context, name string, b Because, f func(*des
 	if p := s.clockFor(&info.Token); p != nil {
 		return nil, p
 	}
-	people := owners(&info)
 	s.acts.Lock()
 	defer s.acts.Unlock()
-	return reply(s.do(ctx, deed{right: operator.Resync, people: people, why: b, hide: unknownToken(name)}, f))
+	d := deed{right: operator.Resync, people: owners(&info), why: b, hide: unknownToken(name)}
+	return reply(s.do(ctx, d, func(d *desk.Desk, a desk.Actor) (desk.Done, error) {
+		known := *d
+		known.Store = foundToken{d.Store, info.Token.ID}
+		return f(&known, a)
+	}))
 }
+
+// foundToken is a store in which every name is that of the token that was found: operators name tokens by ID too.
+type foundToken struct {
+	desk.Store
+	id token.ID
+}
+
+// FindToken gives the token.
+func (f foundToken) FindToken(context.Context, string) (token.ID, error) { return f.id, nil }
 
 // resyncToken finds a token by two codes in a row (V2).
 func (s *Server) resyncToken(ctx context.Context, in *struct {

@@ -2,14 +2,14 @@ package admin
 
 import (
 	"context"
-	"encoding/base32"
 	"fmt"
 	"net/http"
-	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"sekisho/authn"
+	"sekisho/desk"
+	"sekisho/life"
 	"sekisho/operator"
 	"sekisho/token"
 )
@@ -65,8 +65,11 @@ func (s *Server) showToken(ctx context.Context, in *struct{ TokenPath }) (*versi
 }
 
 func (s *Server) assign(ctx context.Context, in *struct {
-	Token string `path:"token" maxLength:"128" doc:"serial, credential ID or ID"`
-	Body  struct {
+	TokenPath
+	Matching
+	Dry
+	Body struct {
+		Because
 		User    string `json:"user" minLength:"1" maxLength:"253"`
 		Share   bool   `json:"share,omitempty" doc:"others who hold the token keep it"`
 		Pending bool   `json:"pending,omitempty" doc:"it opens nothing before its first right code"`
@@ -83,14 +86,21 @@ func (s *Server) assign(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	if p := s.allowUser(ctx, operator.Assign, in.Body.User, o); p != nil {
+	if p := in.check(viewInfo(info, s.Now())); p != nil {
 		return nil, p
 	}
-	t, act := &info.Token, s.act(ctx)
-	return done(s.apply(ctx, authn.Keys{Accounts: []authn.AccountID{o.Account}, Tokens: []token.ID{t.ID}},
-		simple(func(h *authn.Held) (authn.Change, *authn.Refusal) {
-			return act.Assign(h, o, t.ID, in.Body.Share, in.Body.Pending)
-		})))
+	verb := life.Assign
+	if in.Body.Pending {
+		verb = life.Reserve
+	}
+	d := deed{right: operator.Assign, people: []authn.Owner{o}, dry: in.DryRun, why: in.Body.Because, hide: unknownUser(in.Body.User)}
+	return reply(s.do(ctx, d, func(d *desk.Desk, a desk.Actor) (desk.Done, error) {
+		account, err := s.account(ctx, o)
+		if err != nil {
+			return desk.Done{}, err
+		}
+		return d.Grant(ctx, a, verb, account, info.Token.ID, in.Body.Share)
+	}))
 }
 
 // askIf is ask for acts that need no name.
@@ -128,8 +138,8 @@ func (info *TokenInfo) holding() []authn.AccountID {
 }
 
 func (s *Server) confirm(ctx context.Context, in *struct {
-	Token string `path:"token" maxLength:"128" doc:"serial, credential ID or ID"`
-	Body  struct {
+	TokenPath
+	Body struct {
 		Code authn.Secret `json:"code" doc:"what the token shows"`
 		User string       `json:"user,omitempty" maxLength:"253" doc:"needed when several hold the token"`
 	}
@@ -141,36 +151,28 @@ func (s *Server) confirm(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	if info.Token.Mode == token.TOTP && s.Clock.Doubt() {
-		// A wrong clock would burn a step of the future and shut the token until then (S21).
-		return nil, newProblem(http.StatusConflict, "clock-doubt", wordClockDoubt)
+	if p := s.clockFor(&info.Token); p != nil {
+		return nil, p
 	}
 	o, err := s.holder(&info, who)
 	if err != nil {
 		return nil, err
 	}
-	if p := s.allowToken(ctx, operator.Assign, in.Token, []authn.AccountID{o.Account}); p != nil {
-		return nil, p
-	}
-	t, act := &info.Token, s.act(ctx)
-	return done(s.apply(ctx, authn.Keys{Accounts: []authn.AccountID{o.Account}, Tokens: []token.ID{t.ID}},
-		func(h *authn.Held) (authn.Change, *authn.Refusal, error) {
-			return act.Confirm(h, o, t.ID, func(t *token.Token) (token.Match, error) {
-				seed, err := s.Keys.OpenSeed(make([]byte, 0, token.MaxSeed), t.ID, t.Sealed)
-				if err != nil {
-					return token.Match{}, fmt.Errorf("opening the seed of token %v: %w", t.ID, err)
-				}
-				defer clear(seed)
-				code, _ := token.CleanCode(in.Body.Code.Reveal()) // what is no code misses
-				return t.Evaluate(seed, code, act.Now, token.LoginWindow), nil
-			})
-		}))
+	d := deed{right: operator.Assign, people: []authn.Owner{o}, hide: unknownToken(in.Token)}
+	return reply(s.do(ctx, d, func(d *desk.Desk, a desk.Actor) (desk.Done, error) {
+		return d.Confirm(ctx, a, o.Account, info.Token.ID, in.Body.Code)
+	}))
 }
 
+// revoke takes a token away, from one user or from all who hold it (O2).
 func (s *Server) revoke(ctx context.Context, in *struct {
-	Token string `path:"token" maxLength:"128" doc:"serial, credential ID or ID"`
-	Body  struct {
-		User string `json:"user,omitempty" maxLength:"253" doc:"revoke it from this user only; absent: from everybody"`
+	TokenPath
+	Matching
+	Dry
+	Body struct {
+		Because
+		User      string `json:"user,omitempty" maxLength:"253" doc:"revoke it from this user only; absent: from everybody"`
+		Confirmed int    `json:"confirmed,omitempty" doc:"how many users it is; needed above mass.ask_above"`
 	}
 }) (*doneReply, error) {
 	who := s.askIf(ctx, in.Body.User)
@@ -180,36 +182,56 @@ func (s *Server) revoke(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	t, holders := &info.Token, info.holding()
-	from := holders
+	d := deed{right: operator.Revoke, people: owners(&info), dry: in.DryRun, why: in.Body.Because, hide: unknownToken(in.Token)}
+	var from authn.AccountID
 	if in.Body.User != "" {
 		o, err := s.owner(who)
 		if err != nil {
 			return nil, err
 		}
-		from = []authn.AccountID{o.Account}
+		d.people, from = []authn.Owner{o}, o.Account
 	}
-	if p := s.allowToken(ctx, operator.Revoke, in.Token, from); p != nil {
+	if p := in.check(viewInfo(info, s.Now())); p != nil {
 		return nil, p
 	}
-	others := 0
-	for _, id := range holders {
-		if !slices.Contains(from, id) {
-			others++
+	left := ""
+	done, err := s.do(ctx, d, func(d *desk.Desk, a desk.Actor) (done desk.Done, err error) {
+		if in.Body.User == "" {
+			done, err = d.RevokeAll(ctx, a, info.Token.ID, in.Body.Confirmed)
+		} else {
+			done, err = d.Revoke(ctx, a, life.Revocation{Holds: []life.Chosen{{Account: life.AccountID(from), Token: info.Token.ID}}})
+		}
+		left = tokenAfter(done.Steps)
+		return done, err
+	})
+	if err == nil && left != "" {
+		done.Detail = left
+	}
+	return reply(done, err)
+}
+
+// tokenAfter is where a revocation left the token.
+func tokenAfter(steps []life.Step) string {
+	left := ""
+	for _, st := range steps {
+		if left == "" {
+			left = "still held by others"
+		}
+		if st.Kind == life.TokenKind {
+			left = string(st.To)
 		}
 	}
-	act := s.act(ctx)
-	return done(s.apply(ctx, authn.Keys{Accounts: from, Tokens: []token.ID{t.ID}},
-		simple(func(h *authn.Held) (authn.Change, *authn.Refusal) { return act.Revoke(h, t.ID, from, others) })))
+	return left
 }
 
 func (s *Server) enroll(ctx context.Context, in *struct {
-	User string `path:"user" maxLength:"253" doc:"any spelling the directory knows, or an account ID"`
+	UserPath
 	Body struct {
 		Name   string `json:"name,omitempty" maxLength:"128" doc:"what the owner calls the device"`
 		Digits int    `json:"digits,omitempty" enum:"6,8" default:"6"`
 	}
 }) (*struct{ Body Enrolled }, error) {
+	holdsSecret(ctx)
 	who := s.ask(ctx, in.User)
 	s.acts.Lock()
 	defer s.acts.Unlock()
@@ -217,37 +239,27 @@ func (s *Server) enroll(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	if p := s.allowUser(ctx, operator.Assign, in.User, o); p != nil {
-		return nil, p
-	}
-	if p := onSocket(ctx); p != nil {
-		return nil, p
-	}
-	seed := token.NewSeed(token.SeedSize)
-	defer clear(seed)
-	t := &token.Token{
-		ID: token.NewID(), Name: in.Body.Name, Form: token.Software, Mode: token.TOTP, Hash: token.SHA1,
-		Digits: uint8(in.Body.Digits), Period: 30, State: token.InStock, Last: token.NoStep,
-	}
-	if err := s.seal(t, seed); err != nil {
-		return nil, s.problem(err)
-	}
-	if err := t.Check(); err != nil {
-		return nil, newProblem(http.StatusUnprocessableEntity, "bad-input", err.Error())
-	}
-	act := s.act(ctx)
-	_, err = s.apply(ctx, authn.Keys{Accounts: []authn.AccountID{o.Account}, Tokens: []token.ID{t.ID}},
-		simple(func(h *authn.Held) (authn.Change, *authn.Refusal) { return act.Enroll(h, o, t) }))
+	var made desk.SecretView
+	d := deed{right: operator.Assign, people: []authn.Owner{o}, hide: unknownUser(in.User)}
+	_, err = s.do(ctx, d, func(d *desk.Desk, a desk.Actor) (desk.Done, error) {
+		if p := onSocket(ctx); p != nil {
+			return desk.Done{}, p
+		}
+		account, err := s.account(ctx, o)
+		if err != nil {
+			return desk.Done{}, err
+		}
+		made, err = d.Enrol(ctx, a, desk.EnrolOrder{Account: account, Name: in.Body.Name, Digits: in.Body.Digits})
+		return desk.Done{}, err
+	})
 	if err != nil {
 		return nil, err
 	}
-	v := viewToken(t, act.Now)
-	v.State = token.InUse.String()
-	return &struct{ Body Enrolled }{Enrolled{
-		Token:  v,
-		URI:    token.FormatURI(t, seed, s.Issuer, o.User.Name),
-		Secret: base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(seed),
-	}}, nil
+	info, err := s.Store.Token(made.Token)
+	if err != nil {
+		return nil, s.problem(err)
+	}
+	return &struct{ Body Enrolled }{Enrolled{Token: viewToken(&info.Token, s.Now()), URI: made.URI, Secret: made.Key}}, nil
 }
 
 func (s *Server) seal(t *token.Token, seed []byte) error {

@@ -44,7 +44,7 @@ func (s *Server) onUser(ctx context.Context, u UserPath, m *Matching, d deed, ma
 	}
 	d.people, d.hide = []authn.Owner{o}, unknownUser(u.User)
 	if m != nil && len(m.IfMatch) > 0 {
-		v, err := s.viewUser(o)
+		v, err := s.viewUser(ctx, o)
 		if err != nil {
 			return nil, err
 		}

@@ -80,7 +80,7 @@ func (s *Server) listUsers(ctx context.Context, in *struct {
 		}
 		var kept []*authn.Account
 		for _, a := range accounts {
-			h, tokens, err := s.holding(a)
+			h, tokens, err := s.holding(ctx, a)
 			if err != nil {
 				return nil, "", err
 			}

@@ -29,7 +29,7 @@ func (s *Server) showUser(ctx context.Context, in *struct{ UserPath }) (*version
 	if p := s.allowUser(ctx, operator.ReadTokens, in.User, o); p != nil {
 		return nil, p
 	}
-	v, err := s.viewUser(o)
+	v, err := s.viewUser(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +37,7 @@ func (s *Server) showUser(ctx context.Context, in *struct{ UserPath }) (*version
 }
 
 // viewUser shows somebody.
-func (s *Server) viewUser(o authn.Owner) (User, error) {
+func (s *Server) viewUser(ctx context.Context, o authn.Owner) (User, error) {
 	v := User{Tokens: []UserToken{}}
 	if u := o.User; u != nil {
 		v.Name, v.Directory, v.ID, v.DN, v.Groups = authn.Shown([]byte(u.Name)), u.Directory, authn.Shown([]byte(u.ID)), authn.Shown([]byte(u.DN)), u.Groups
@@ -58,7 +58,7 @@ func (s *Server) viewUser(o authn.Owner) (User, error) {
 	if o.User == nil {
 		v.Name, v.Directory = authn.Shown([]byte(a.Name)), a.Directory
 	}
-	h, tokens, err := s.holding(a)
+	h, tokens, err := s.holding(ctx, a)
 	if err != nil {
 		return v, err
 	}
@@ -131,18 +131,10 @@ func (s *Server) unlock(ctx context.Context, in *struct {
 }
 
 // holding is a user as the rules of the life cycle see them, and the tokens that they hold or held.
-func (s *Server) holding(a *authn.Account) (life.Holder, []token.Token, error) {
-	h := life.Holder{Account: life.AccountID(a.ID), Name: a.Name}
-	var tokens []token.Token
-	for _, as := range a.Assignments {
-		info, err := s.Store.Token(as.Token)
-		if errors.Is(err, authn.ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return h, nil, s.problem(err)
-		}
-		h.Holds, tokens = append(h.Holds, life.Hold{Assignment: as}), append(tokens, info.Token)
+func (s *Server) holding(ctx context.Context, a *authn.Account) (life.Holder, []token.Token, error) {
+	h, tokens, _, err := s.Desk.Holder(ctx, a.ID)
+	if err != nil {
+		return h, nil, s.problem(err)
 	}
 	return h, tokens, nil
 }

@@ -140,7 +140,7 @@ func locks(g *authn.Guard, now time.Time) []string {
 
 func viewEvent(e *authn.Event) Event {
 	v := Event{
-		Seq: e.Seq, At: e.At, Kind: "login", User: authn.Shown(e.Personal.Name), Client: e.Client, Policy: e.Policy,
+		Seq: e.Seq, At: e.At, Kind: "login", User: e.Personal.ShownName(), Client: e.Client, Policy: e.Policy,
 		Station: authn.Shown(e.Personal.Station), Act: e.Act, Actor: e.Actor, Detail: e.Detail,
 	}
 	if e.Account != 0 {

@@ -32,6 +32,7 @@ const (
 	wordNoAccount      = "Nothing was ever given to %s, so there is nothing to do this to."
 	wordNothingToUndo  = "Nothing of theirs was revoked within the time in which it can be undone."
 	wordNoSelfService  = "No letter was made: the configuration has no self-service URL that its link could lead to."
+	wordBadHead        = "The link of a head is 64 hexadecimal digits."
 	wordClockFine      = "The clock is not in doubt; there is nothing to accept."
 	wordClockDoubt     = "The clock is in doubt, so codes that depend on the time are not compared; compare it with another one, then: sekisho clock accept."
 )
@@ -142,4 +143,10 @@ func label(t *token.Token) string {
 		return t.Serial
 	}
 	return t.ID.String()
+}
+
+const wordUnknownMail = "There is no mail %s; 'sekisho mail list' shows those that there are."
+
+func wordUnknownMailKind(kind string) string {
+	return fmt.Sprintf("%s is no kind of mail; docs/mail.md lists them.", quoted(kind))
 }

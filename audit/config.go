@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -25,6 +26,11 @@ type Config struct {
 	People bool `yaml:"people"`
 	// Position is a small file that remembers how far the target is. Default: audit.position beside the database.
 	Position string `yaml:"position"`
+	// Retention is for how many days events are kept, and accounting records with them. Default 400.
+	Retention int `yaml:"retention"`
+	// OriginRetention is for how many days addresses and stations of events are kept, and whom accounting records name.
+	// Default 90.
+	OriginRetention int `yaml:"origin_retention"`
 	// Instance tells several installations apart. Default: the machine's name.
 	Instance string `yaml:"instance"`
 }
@@ -35,11 +41,31 @@ type Fault struct{ Key, Problem, Advice string }
 // On reports that events leave.
 func (c Config) On() bool { return c.To != "" }
 
+// Defaults, in days (S25), and the most there is.
+const (
+	defaultRetention       = 400
+	defaultOriginRetention = 90
+	mostDays               = 3660
+)
+
+// Effective is the config with the times filled in.
+func (c Config) Effective() Config {
+	c.Retention = cmp.Or(c.Retention, defaultRetention)
+	c.OriginRetention = cmp.Or(c.OriginRetention, min(defaultOriginRetention, max(c.Retention, 1)))
+	return c
+}
+
 // Check names everything that is wrong.
 func (c Config) Check() (faults []Fault) {
 	add := func(key, problem, advice string) { faults = append(faults, Fault{key, problem, advice}) }
+	if c = c.Effective(); c.Retention < 1 || c.Retention > mostDays {
+		add("retention", fmt.Sprintf("%d days", c.Retention), fmt.Sprintf("write 1 to %d days", mostDays))
+	}
+	if c.OriginRetention < 1 || c.OriginRetention > c.Retention {
+		add("origin_retention", fmt.Sprintf("%d days", c.OriginRetention), "write 1 day up to audit.retention")
+	}
 	if !c.On() {
-		return nil
+		return faults
 	}
 	t, err := c.target()
 	if err != nil {

@@ -16,6 +16,9 @@ import (
 	"sekisho/token"
 )
 
+// HeadKind is the kind of a record that says where the chain stands.
+const HeadKind = "head"
+
 // Record is one event as it leaves the machine: one JSON object on one line. Times are UTC with microseconds. Seeds, codes,
 // PINs, passwords and shared secrets are in no event.
 type Record struct {
@@ -77,7 +80,7 @@ func NewRecord(e *authn.Event, people bool) Record {
 		r.Notices = append(r.Notices, n.String())
 	}
 	if people {
-		r.User, r.Station = authn.Shown(e.Personal.Name), authn.Shown(e.Personal.Station)
+		r.User, r.Station = e.Personal.ShownName(), authn.Shown(e.Personal.Station)
 		if e.Personal.Source.IsValid() {
 			r.Source = e.Personal.Source.String()
 		}
@@ -93,7 +96,7 @@ func NewRecord(e *authn.Event, people bool) Record {
 
 // Head is where the chain stands: whoever holds it outside can show that the journal was not rewritten up to there (S24).
 func Head(seq uint64, link []byte, at time.Time) Record {
-	return Record{Kind: "head", Seq: seq, At: at.UTC(), Link: hex.EncodeToString(link)}
+	return Record{Kind: HeadKind, Seq: seq, At: at.UTC(), Link: hex.EncodeToString(link)}
 }
 
 // Line is the record as one line of JSON without its end.

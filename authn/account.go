@@ -28,6 +28,7 @@ type Account struct {
 	Generation  uint32 // raised by every act on the account; States, pairs and memos of an older one are dead (S13)
 	Assignments []token.Assignment
 	PIN         PINHash
+	Spare       bool // the holder's record may have codes that open without a token; see [Spares]
 	Guard       Guard
 	Memory      Memory // not stored; lost at a restart
 }

@@ -37,33 +37,35 @@ type course struct {
 	l    *Login
 	done func(Decision)
 
-	f        Facts
-	looked   bool // the account was looked at for the rows before the lock
-	apart    bool // on a goroutine of its own: it may wait
-	ctx      context.Context
-	cancel   context.CancelFunc
-	name     NameReading
-	user     *User
-	policy   *Policy
-	grant    *grant // what an Accept carries
-	lesser   *grant // what it carries for who has no token; nil: the person has one
-	noReply  *ReplyError
-	account  AccountID
-	state    dialogue // of an AnswerRound
-	reading  reading
-	password Secret // what a bind would send
-	slot     slot   // of the bind budget
-	passHash uint64
-	signal   chan struct{} // closed when a bind in flight has ended
-	source   uint64        // keyed hash of account and source; 0: none trusted
-	place    netip.Prefix  // where the station is, trusted; invalid: not known
-	text     uint64
-	digest   [16]byte
-	stages   Stages
-	past     *Event // the same request was answered before the last start (S17)
-	strike   bool   // the answer counts for row 4
-	flooded  bool   // flooding has been asked: a rule that runs twice counts once
-	gathered bool   // what it said
+	f      Facts
+	looked bool // the account was looked at for the rows before the lock
+	apart  bool // on a goroutine of its own: it may wait
+	// withHolder says that the account's record of its holder is held too: it may open without a token.
+	withHolder bool
+	ctx        context.Context
+	cancel     context.CancelFunc
+	name       NameReading
+	user       *User
+	policy     *Policy
+	grant      *grant // what an Accept carries
+	lesser     *grant // what it carries for who has no token, or a code that limits it
+	noReply    *ReplyError
+	account    AccountID
+	state      dialogue // of an AnswerRound
+	reading    reading
+	password   Secret // what a bind would send
+	slot       slot   // of the bind budget
+	passHash   uint64
+	signal     chan struct{} // closed when a bind in flight has ended
+	source     uint64        // keyed hash of account and source; 0: none trusted
+	place      netip.Prefix  // where the station is, trusted; invalid: not known
+	text       uint64
+	digest     [16]byte
+	stages     Stages
+	past       *Event // the same request was answered before the last start (S17)
+	strike     bool   // the answer counts for row 4
+	flooded    bool   // flooding has been asked: a rule that runs twice counts once
+	gathered   bool   // what it said
 
 	// What the rule under the lock has decided, for the commit that makes it durable.
 	ruled struct {
@@ -85,6 +87,7 @@ type course struct {
 // room is memory that an attempt brings along. What is in it between two uses means nothing.
 type room struct {
 	accounts [1]AccountID
+	records  [1]RecordKey
 	user     User
 	past     Event
 	event    Event

@@ -11,6 +11,9 @@ import (
 
 var errTooLate = errors.New("the gateway has given up")
 
+// errHolder begins a decision anew with the record of the account's holder held too.
+var errHolder = errors.New("the holder's record is needed")
+
 // lock is row 8: under the account's and its tokens' locks everything is looked at afresh and the attempt is decided,
 // except where a pair's second code still needs a bind. It reports whether the attempt has ended.
 func (t *attempt) lock() bool {
@@ -23,6 +26,8 @@ func (t *attempt) lock() bool {
 			return true
 		}
 		t.account = id
+		return false
+	case errors.Is(err, errHolder):
 		return false
 	case err != nil:
 		t.failed(err)
@@ -41,6 +46,9 @@ func (t *attempt) decide(h *Held) (Change, error) {
 	r.claimed, r.event = false, nil
 	now := t.a.Now()
 	acc := held(h)
+	if t.needsHolder(acc) {
+		return Change{}, errHolder
+	}
 	if t.late() {
 		return Change{}, errTooLate // a claim ends by itself at this moment
 	}
@@ -49,6 +57,7 @@ func (t *attempt) decide(h *Held) (Change, error) {
 	t.learn(&f, acc, h, now)
 	e := t.evaluate(acc, h, now, t.a.clockDoubt())
 	t.fit(&f, acc, e, now)
+	t.limit(&f, e)
 	s := Table(f)
 	if s.Reason == OKExempt && t.policy.Alone {
 		s.Reason = OKAlone
@@ -63,13 +72,16 @@ func (t *attempt) decide(h *Held) (Change, error) {
 	}
 	set.step = s
 	ch, d, err := t.change(s, &set, f, acc, now)
+	if err == nil {
+		err = t.changeSpare(&ch, s, e, acc, h, now)
+	}
 	r.decision, r.event = d, ch.Event
 	return ch, err
 }
 
 // fit fills in what the code is to the account's tokens, and compares the PIN.
 func (t *attempt) fit(f *Facts, acc *Account, e *evaluation, now time.Time) {
-	f.Fit, f.Shut = e.fit, e.shut
+	f.Fit, f.Shut, f.Instead = e.fit, e.shut, e.spare.Reason
 	f.ClockDoubt = e.skipped || f.Unenrolled && t.a.clockDoubt()
 	if acc != nil {
 		p := acc.Memory.pair(t.source, t.l.Client.Name, now)

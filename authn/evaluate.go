@@ -21,6 +21,8 @@ type evaluation struct {
 	cost     int64    // of a single guess, in token.GuessUnit
 	pairCost int64
 	digits   uint8  // of the code that fits
+	spare    Spare  // what opens in place of a token; zero: nothing
+	live     bool   // a code without a token waits to be typed
 	rest     []byte // what stands beside the code that fits, or beside the split taken where none does
 	skipped  bool   // a time-based token was left out because the clock is in doubt
 }
@@ -111,7 +113,7 @@ func (t *attempt) evaluate(acc *Account, h *Held, now time.Time, clockDoubt bool
 	if acc == nil {
 		return e
 	}
-	e.cost, e.pairCost = p.cost(acc, h, now)
+	e.cost, e.pairCost = t.cost(acc, h, now)
 	var used bool
 	for _, as := range acc.Assignments {
 		tok := h.Token(as.Token)
@@ -151,6 +153,9 @@ func (t *attempt) evaluate(acc *Account, h *Held, now time.Time, clockDoubt bool
 				e.shut = why
 			}
 		}
+	}
+	if acc.Spare {
+		used = t.evaluateSpare(e, acc, h, now, clockDoubt) || used
 	}
 	// The code of a burnt step is a replay whatever else it matches (S16).
 	if used {

@@ -1,6 +1,7 @@
 package authn
 
 import (
+	"encoding/hex"
 	"net/netip"
 	"time"
 
@@ -65,6 +66,15 @@ type Personal struct {
 	Name    []byte // as typed
 	Source  netip.AddrPort
 	Station []byte
+	Hashed  [16]byte // in place of a name that was nobody's, a day later (S25): a keyed hash of it, zero where there is a name
+}
+
+// ShownName is the name as typed, fit for people's eyes (see [Shown]), or what is left to tell names of nobody apart.
+func (p *Personal) ShownName() string {
+	if p.Hashed != [16]byte{} {
+		return "unknown-" + hex.EncodeToString(p.Hashed[:4])
+	}
+	return Shown(p.Name)
 }
 
 // Stages says where the time of a login went.

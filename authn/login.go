@@ -31,6 +31,7 @@ type Authenticator struct {
 	Keys        Keyring
 	Policies    []*Policy  // the first that names client and user holds
 	Replies     *ReplyBook // nil: Accepts carry no attributes
+	Spares      Spares     // nil: nothing but tokens opens
 	Limits      Limits
 	Tell        Tell
 	Own         []netip.Prefix // the site's own networks, from where more failures are no alarm
@@ -410,7 +411,12 @@ func (t *attempt) look() bool {
 		return false
 	}
 	t.looked = true
-	if err := t.a.Store.View(t.keys(), t.onLook); err != nil {
+	before := t.withHolder
+	err := t.a.Store.View(t.keys(), t.onLook)
+	if err == nil && t.withHolder != before {
+		err = t.a.Store.View(t.keys(), t.onLook)
+	}
+	if err != nil {
 		t.f.Finding, t.f.Why = NoAnswer, StoreDown
 	}
 	return true
@@ -419,8 +425,14 @@ func (t *attempt) look() bool {
 // lookHeld is look with the account held.
 func (t *attempt) lookHeld(h *Held) {
 	acc, now := held(h), t.a.Now()
+	if t.needsHolder(acc) {
+		return
+	}
 	t.f.Unenrolled = t.policy != nil && !t.f.Exempt && t.f.Round == FirstRound
 	t.learn(&t.f, acc, h, now)
+	if t.f.Unenrolled && t.holder(acc, h) != nil && t.evaluate(acc, h, now, false).fit == FitsOpen {
+		t.f.Unenrolled = false // a code for the first login lets more in than none does
+	}
 	if t.f.Unenrolled {
 		t.password = t.l.Text // there is no code in it
 		var err error
@@ -435,6 +447,9 @@ func (t *attempt) lookHeld(h *Held) {
 	}
 	e := t.evaluate(acc, h, now, t.a.clockDoubt())
 	rest, ok := e.rest, e.digits != 0
+	if !ok && e.live {
+		rest, _, ok = t.reading.split(SpareDigits)
+	}
 	if !ok {
 		rest, _, ok = t.reading.split(codeLength(acc, h))
 	}
@@ -457,7 +472,12 @@ func (t *attempt) keys() Keys {
 		return Keys{}
 	}
 	t.room.accounts[0] = t.account
-	return Keys{Accounts: t.room.accounts[:]}
+	k := Keys{Accounts: t.room.accounts[:]}
+	if t.withHolder {
+		t.room.records[0] = RecordKey{HolderRecord, uint64(t.account)}
+		k.Records = t.room.records[:]
+	}
+	return k
 }
 
 // learn fills in what the account says; under the lock it repeats rows 2 and 5 on fresh state.
@@ -480,7 +500,7 @@ func (t *attempt) learn(f *Facts, acc *Account, h *Held, now time.Time) {
 	f.WaitBegins = t.a.Limits.missBegins(g, class)
 	f.Repeated = len(acc.Memory.Wrong) > 0 && acc.Memory.repeated(t.textHash(), t.source, now)
 	if t.policy != nil {
-		cost, pairCost := t.policy.cost(acc, h, now)
+		cost, pairCost := t.cost(acc, h, now)
 		f.PotEmpty = !t.a.Limits.canPay(g, class, cost, now)
 		f.PairFull = g.Spent(PotPair, now)+pairCost > t.a.Limits.PairPot
 	}

@@ -87,6 +87,8 @@ const (
 	UserWorkstation
 	OKRepeated
 	OKAlone
+	OKTemporary
+	OKFirstLogin
 	reasonEnd
 )
 
@@ -146,6 +148,8 @@ var reasons = [reasonEnd]reasonText{
 	OKUnenrolled:        {"ok-unenrolled", "The user never had a token, and the policy lets such users in with the first factor alone until a date.", "トークンが未登録の利用者です。ポリシーの期限までの間、パスワードなどだけで認証に成功しました。"},
 	OKRepeated:          {"ok-repeat", "The gateway brought a login again that had just been accepted; the answer was repeated and nothing used again.", "直前に成功した認証がVPN装置から再び送られたため、同じ応答を返しました。番号は再使用していません。"},
 	OKAlone:             {"ok-password", "The password was right, on a page that asks for more before it opens anything.", "パスワードが正しいことを確認しました。この画面では、続けて別の確認を行います。"},
+	OKTemporary:         {"ok-temporary", "The first factor was right and a temporary code opened in place of a token; it is used now.", "一時利用の番号で認証に成功しました。この番号は使用済みです。"},
+	OKFirstLogin:        {"ok-first-login", "The first factor was right and the code for a first login opened; it is used now.", "初回接続用の番号で認証に成功しました。この番号は使用済みです。"},
 	Fault:               {"fault", "An internal fault ended the attempt; the log has the details.", "内部エラーのため処理を中止しました。詳細はログにあります。"},
 	ReplyMissing:        {"reply-missing", "A reply attribute that this user needs is missing or wrong in the directory; the log names it. Nothing was checked.", "この利用者に必要な応答属性がディレクトリにないか、正しくありません。詳細はログにあります。"},
 	PasswordMustChange:  {"password-must-change", "The user has to change the password in the directory before it opens anything.", "この利用者は、ディレクトリのパスワードを変更するまで利用できません。"},

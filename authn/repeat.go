@@ -67,7 +67,7 @@ func (t *attempt) repeatVerdict() bool {
 
 // replyFor is what an Accept for a reason carries.
 func (t *attempt) replyFor(r Reason) *grant {
-	if r == OKUnenrolled {
+	if t.lesser != nil && (r == OKUnenrolled || r == OKFirstLogin) {
 		return t.lesser
 	}
 	return t.grant

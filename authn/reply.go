@@ -290,6 +290,28 @@ func (b *ReplyBook) restricted(u *User, p *Policy) (*grant, error) {
 	return alone.encode(nil, u, &Policy{Reply: p.Unenrolled.Reply})
 }
 
+// limited gives the reply that a rule sets, alone. The error says what is missing.
+func (b *ReplyBook) limited(u *User, name string) (*grant, *ReplyError) {
+	fault := &ReplyError{Rule: name, Err: errors.New("a code for a first login names this rule, and there is none of this name")}
+	if b == nil {
+		return nil, fault
+	}
+	for _, r := range b.Rules {
+		if r.Name != name {
+			continue
+		}
+		alone := ReplyBook{Encode: b.Encode}
+		g, err := alone.encode(nil, u, &Policy{Reply: r.Set})
+		if err != nil {
+			fault.Err = err
+			return nil, fault
+		}
+		g.rules = name
+		return g, nil
+	}
+	return nil, fault
+}
+
 func (b *ReplyBook) prepare() {
 	b.kept = map[replyKey]*grant{}
 	for i, r := range b.Rules {

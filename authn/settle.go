@@ -45,7 +45,9 @@ func settle(s *settlement, e *Event) (memory *Memory) {
 	}
 	if s.step.Has(Clear) {
 		g.Row, g.Wait, g.TheftRun = [2]uint8{}, [2]int64{}, 0
-		g.Digits = s.eval.digits
+		if s.eval.spare.Holder == nil {
+			g.Digits = s.eval.digits
+		}
 		changed = changed || g.Row != s.acc.Guard.Row || g.Wait != s.acc.Guard.Wait ||
 			g.TheftRun != s.acc.Guard.TheftRun || g.Digits != s.acc.Guard.Digits
 	}
@@ -86,6 +88,9 @@ func settle(s *settlement, e *Event) (memory *Memory) {
 // burn takes the step on every token that shows the code, so that no other door takes it again (S16).
 func burn(s *settlement, e *Event) {
 	for _, f := range s.eval.fits {
+		if f.token == spareCode {
+			continue // the holder's record says that it was used
+		}
 		b := Burnt{Token: f.token.ID, Last: f.match.Step, Drift: f.token.Drift, DriftDay: f.token.DriftDay}
 		if s.step.Do == DoAccept {
 			b.Drift, b.DriftDay = f.token.DriftAfter(f.match.Step, s.now)
@@ -93,8 +98,9 @@ func burn(s *settlement, e *Event) {
 		}
 		e.Burnt = append(e.Burnt, b)
 	}
-	m := s.eval.main()
-	e.Token, e.Step = m.token.ID, m.match.Step
+	if m := s.eval.main(); m.token != spareCode {
+		e.Token, e.Step = m.token.ID, m.match.Step
+	}
 }
 
 // countMiss is row 10: the charge stays, and from the third miss in a row the class waits.

@@ -1,5 +1,7 @@
 package authn
 
+import "cmp"
+
 // This file is the login table (S1). It is one pure function from what is known of an attempt to what happens next.
 // Where a fact is missing that the next row needs, the answer is the act that finds it out (look up, bind, wait, lock);
 // the Authenticator does it, fills the fact in and asks again. docs/login.md walks through the rows in prose.
@@ -100,6 +102,7 @@ type Facts struct {
 	ClockDoubt bool // time-based codes were not evaluated
 	Fit        Fit
 	Shut       Reason // of FitsShut
+	Instead    Reason // of FitsOpen: what the code is where it is none of a token; zero: a token's
 	Second     bool   // the fit is the code after the pending pair's first
 	Taken      bool   // it would be, but another login holds the pair while its bind is out
 	WaitBegins bool   // one more miss begins a wait or a stop of the class
@@ -397,7 +400,7 @@ func singleRows(f Facts) Step {
 	}
 	switch f.Fit {
 	case FitsOpen:
-		return Step{Row: 9, Do: DoAccept, Reason: OK, Effects: Burn | Clear | Know}
+		return Step{Row: 9, Do: DoAccept, Reason: cmp.Or(f.Instead, OK), Effects: Burn | Clear | Know}
 	case FitsPending:
 		return Step{Row: 9, Do: DoAccept, Reason: OKPending, Effects: Burn | Clear | Know | Activate}
 	case FitsShut:

@@ -31,6 +31,7 @@ type house struct {
 	desk      *desk.Desk
 	rules     life.Rules
 	operators []desk.Operator
+	opens     func() *storage.DB
 	clock     atomic.Int64
 	woken     atomic.Int64
 }
@@ -71,11 +72,16 @@ func newHouse(t testing.TB) *house {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
-	h.db, err = storage.Open(context.Background(), storage.Config{Path: filepath.Join(folder, "data", "sekisho.db"), Mark: filepath.Join(folder, "mark", "mark"),
-		MachineID: write("machine-id", "0123456789abcdef\n"), Ballast: -1, FreeSpace: -1}, outer, storage.Env{Now: h.now, Log: log})
-	if err != nil {
-		t.Fatal(err)
+	config := storage.Config{Path: filepath.Join(folder, "data", "sekisho.db"), Mark: filepath.Join(folder, "mark", "mark"),
+		MachineID: write("machine-id", "0123456789abcdef\n"), Ballast: -1, FreeSpace: -1}
+	h.opens = func() *storage.DB {
+		db, err := storage.Open(context.Background(), config, outer, storage.Env{Now: h.now, Log: log})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return db
 	}
+	h.db = h.opens()
 	t.Cleanup(func() { _ = h.db.Close() })
 	h.desk = &desk.Desk{
 		Store: store{h.db}, Directories: authn.Directories{{Name: "corp", Directory: users}}, Keys: h.db.Keys(), Limits: authn.NormalLimits,
@@ -84,6 +90,14 @@ func newHouse(t testing.TB) *house {
 		Forget: func(...authn.AccountID) {}, Wake: func() { h.woken.Add(1) }, Now: h.now, Log: log,
 	}
 	return h
+}
+
+// restart opens the store anew.
+func (h *house) restart() {
+	h.t.Helper()
+	h.ok(h.db.Close())
+	h.db = h.opens()
+	h.desk.Store, h.desk.Keys = store{h.db}, h.db.Keys()
 }
 
 func (h *house) now() time.Time          { return time.Unix(h.clock.Load(), 0).UTC() }

@@ -100,7 +100,8 @@ func (t *table) fill(m *authn.Message, n life.Notice) {
 		if url := t.desk.url(t.mail.secret); url != "" {
 			set("link", url)
 		} else {
-			m.State, m.Answer = authn.MessageHeld, "no address of self-service pages is configured, so there is no link to send"
+			set("link", authn.LinkPath+t.mail.secret) // it leaves when the pages have an address (P13)
+			m.State, m.Answer = authn.MessageHeld, "no address of the self-service pages is configured; the mail leaves when there is one"
 		}
 	}
 }

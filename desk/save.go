@@ -60,9 +60,13 @@ func (t *table) saveHolder(ch *authn.Change, h *life.Holder) error {
 		assignments[i] = h.Holds[i].Assignment
 	}
 	pin := authn.PINHash(h.PIN.Current)
-	if !slices.Equal(assignments, old.Assignments) || pin != old.PIN {
+	spare, err := t.spare(h, old)
+	if err != nil {
+		return err
+	}
+	if !slices.Equal(assignments, old.Assignments) || pin != old.PIN || spare != old.Spare {
 		next := renewed(old)
-		next.Assignments, next.PIN = assignments, pin
+		next.Assignments, next.PIN, next.Spare = assignments, pin, spare
 		ch.Accounts = append(ch.Accounts, next)
 	}
 	r, err := sealHolder(h)

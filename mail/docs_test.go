@@ -29,6 +29,9 @@ func TestDocumentedFields(t *testing.T) {
 			t.Errorf("docs/mail.md says of %s: %v; it has %v", kind, got, want)
 		}
 	}
+	if kinds := slices.Sorted(maps.Keys(fields)); !slices.Equal(kinds, Kinds()) {
+		t.Errorf("templates have the kinds %v, and there are %v", kinds, Kinds())
+	}
 	if len(documented) != len(fields) {
 		t.Errorf("docs/mail.md has %d kinds, the package %d", len(documented), len(fields))
 	}

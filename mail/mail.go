@@ -5,43 +5,59 @@
 package mail
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"strings"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
 
 	"sekisho/authn"
+	"sekisho/token"
 )
 
 // Outbox keeps messages.
 //
-// Claim gives up to n messages that are due, oldest first, claimed by [authn.Message.Claim], and is durable before it
-// returns; what lapsed on the way is stored as such. Settle stores where a message has come to. Interrupted settles what
-// an earlier process left claimed as uncertain, and reports how many.
+// Claim gives the message that has been due for longest, claimed by [authn.Message.Claim], and is durable before it
+// returns; nil when nothing is due. What lapsed on the way is stored as such. Settle stores where a message has come to.
+// Interrupted settles what an earlier process left claimed as uncertain, and reports how many. Release lets those that were
+// held wait again.
 type Outbox interface {
-	Claim(ctx context.Context, now time.Time, n int) ([]authn.Message, error)
-	Settle(ctx context.Context, m authn.Message) error
-	Interrupted(ctx context.Context, now time.Time) (int, error)
+	Claim(now time.Time) (*authn.Message, error)
+	Settle(m authn.Message) error
+	Interrupted(now time.Time) (int, error)
+	Release(now time.Time) error
 }
 
-// Sender sends what the outbox holds. All fields but Registerer, Wake and Now are required.
+// People tells who an account's person is now. [authn.ErrUnknownUser] ends the mail; after any other error it waits.
+type People interface {
+	Person(ctx context.Context, account authn.AccountID) (Person, error)
+}
+
+// Person is whom a mail is about.
+type Person struct{ Name, Address, Language string }
+
+// Sender sends what the outbox holds. All fields but Wake are required.
 type Sender struct {
-	Config     Config
-	Outbox     Outbox
-	Log        *slog.Logger
-	Registerer prometheus.Registerer // nil: counters are kept and not shown
-	Wake       <-chan struct{}       // something new may be due; nil: looked at every few seconds only
-	Now        func() time.Time      // nil: time.Now
+	Config  Config
+	URL     string // of the self-service pages; empty: none, and mails with a link are held (P13)
+	Outbox  Outbox
+	People  People
+	Metrics *Metrics
+	Log     *slog.Logger
+	Doubt   func() bool     // the clock cannot be believed, so that every mail waits (S21)
+	Wake    <-chan struct{} // something new may be due; nil: looked at every few seconds only
+	Now     func() time.Time
 }
 
 const (
-	look     = 10 * time.Second // between looks at the outbox when nothing wakes us
-	batch    = 50               // messages of one conversation
-	settling = 10 * time.Second // to store an outcome although we are being stopped
+	look   = 10 * time.Second // between looks at the outbox when nothing wakes us
+	batch  = 50               // messages of one conversation
+	asking = 10 * time.Second // a directory who somebody is
 )
 
 // Run sends until ctx ends, then finishes the message under way and returns nil. An error is a config or a template that
@@ -51,24 +67,29 @@ func (s *Sender) Run(ctx context.Context) error {
 	if len(faults) > 0 {
 		return faults
 	}
-	now := s.Now
-	if now == nil {
-		now = time.Now
-	}
-	counts := newCounts(s.Registerer)
-	if n, err := s.Outbox.Interrupted(ctx, now()); err != nil {
+	if n, err := s.Outbox.Interrupted(s.Now()); err != nil {
 		return fmt.Errorf("looking for mails that were under way at the last stop: %w", err)
 	} else if n > 0 {
 		s.Log.Warn("mails were under way when the program stopped; whether they arrived is not known", "messages", n,
 			"advice", "look at them with 'sekisho mail list --state unknown' and send them again where it is needed")
 	}
+	if s.URL != "" {
+		if err := s.Outbox.Release(s.Now()); err != nil {
+			return fmt.Errorf("letting held mails go: %w", err)
+		}
+	}
 	pace := rate.NewLimiter(rate.Limit(float64(s.Config.perMinute())/60), max(1, s.Config.perMinute()/10))
 	for ctx.Err() == nil {
-		sent, err := s.round(ctx, templates, pace, counts, now)
-		if err != nil && ctx.Err() == nil {
-			s.Log.Error("the outbox cannot be read or written; mails wait", "error", err)
+		sent := false
+		if !s.Doubt() {
+			var err error
+			sent, err = s.round(ctx, templates, pace)
+			if err != nil {
+				s.Log.Error("the outbox cannot be read or written; mails wait", "error", err)
+				sent = false
+			}
 		}
-		if sent && err == nil {
+		if sent {
 			continue
 		}
 		select {
@@ -80,45 +101,24 @@ func (s *Sender) Run(ctx context.Context) error {
 	return nil
 }
 
-// round sends one batch over one connection and reports whether there was one.
-func (s *Sender) round(ctx context.Context, t *Templates, pace *rate.Limiter, c *counts, now func() time.Time) (bool, error) {
+// round sends one batch over one connection and reports whether to go on at once.
+func (s *Sender) round(ctx context.Context, t *Templates, pace *rate.Limiter) (more bool, err error) {
 	// One claim each keeps what a crash makes uncertain to the one message under way.
 	var conn *conversation
 	defer func() { conn.close() }()
-	for n := range batch {
+	for range batch {
 		if err := pace.Wait(ctx); err != nil {
-			return n > 0, nil //nolint:nilerr // we are being stopped
+			return false, nil //nolint:nilerr // we are being stopped
 		}
-		claimed, err := s.Outbox.Claim(ctx, now(), 1)
-		if err != nil || len(claimed) == 0 {
-			return n > 0, err
+		claimed, err := s.Outbox.Claim(s.Now())
+		if err != nil || claimed == nil {
+			return false, err
 		}
-		m := claimed[0]
-		var settled authn.Message
-		if text, err := t.Render(m); err != nil {
-			s.Log.Error("a mail cannot be written", "message", m.ID, "kind", m.Kind, "error", err)
-			settled = m.Rejected(err.Error(), now())
-		} else {
-			var out outcome
-			if conn == nil {
-				conn, out = s.Config.dial(ctx)
-			}
-			if conn != nil {
-				out = conn.send(ctx, m, text, now())
-			}
-			settled = out.apply(m, now())
-			if conn != nil && conn.broken {
-				conn.close()
-				conn = nil
-			}
-		}
-		c.add(settled)
+		settled := s.try(ctx, t, *claimed, &conn)
+		s.Metrics.add(settled)
 		s.report(settled)
-		keep, cancel := context.WithTimeout(context.WithoutCancel(ctx), settling)
-		err = s.Outbox.Settle(keep, settled)
-		cancel()
-		if err != nil {
-			return true, fmt.Errorf("storing that mail %d is %v: %w", settled.ID, settled.State, err)
+		if err := s.Outbox.Settle(settled); err != nil {
+			return false, fmt.Errorf("storing that mail %d is %v: %w", settled.ID, settled.State, err)
 		}
 		if settled.State == authn.MessageWaiting && conn == nil {
 			return false, nil // the server is away: leave it in peace until the next look
@@ -127,15 +127,101 @@ func (s *Sender) round(ctx context.Context, t *Templates, pace *rate.Limiter, c 
 	return true, nil
 }
 
+// try is one try of a claimed message, over the connection that there is or a new one.
+func (s *Sender) try(ctx context.Context, t *Templates, m authn.Message, conn **conversation) authn.Message {
+	m, done := s.address(ctx, m)
+	if done {
+		return m
+	}
+	linked, why := s.link(m)
+	if why != "" {
+		return m.Held(why, s.Now())
+	}
+	text, err := t.Render(linked)
+	if err != nil {
+		s.Log.Error("a mail cannot be written", "message", token.ID(m.ID), "kind", m.Kind, "error", err)
+		return m.Rejected(err.Error(), s.Now())
+	}
+	var out outcome
+	if *conn == nil {
+		*conn, out = s.Config.dial(ctx)
+	}
+	if *conn != nil {
+		out = (*conn).send(ctx, m, text, s.Now())
+	}
+	out.answer = withoutLink(out.answer, m)
+	if *conn != nil && (*conn).broken {
+		(*conn).close()
+		*conn = nil
+	}
+	return out.apply(m, s.Now())
+}
+
+// address fills in what was left to the directory. done tells that the message goes no further for now.
+func (s *Sender) address(ctx context.Context, m authn.Message) (after authn.Message, done bool) {
+	if m.Account == 0 || m.To != "" && m.Language != "" {
+		return m, false
+	}
+	within, cancel := context.WithTimeout(ctx, asking)
+	defer cancel()
+	p, err := s.People.Person(within, m.Account)
+	switch {
+	case err == nil && p.Address == "" && m.To == "":
+		return m.Rejected("the directory has no mail address for this person", s.Now()), true
+	case errors.Is(err, authn.ErrUnknownUser):
+		return m.Rejected("the directory knows this person no more", s.Now()), true
+	case err != nil:
+		return m.Postponed("the directory could not be asked for the person's address", s.Now()), true
+	}
+	m.To, m.Language = cmp.Or(m.To, p.Address), cmp.Or(m.Language, p.Language)
+	m.Fields = maps.Clone(m.Fields)
+	if m.Fields == nil {
+		m.Fields = map[string]string{}
+	}
+	m.Fields["name"] = cmp.Or(m.Fields["name"], p.Name)
+	return m, false
+}
+
+// link completes the link of a message, which is kept as the path below the self-service pages' address, so that it is right
+// wherever they are when the mail leaves. why is not empty where it cannot (P13).
+func (s *Sender) link(m authn.Message) (linked authn.Message, why string) {
+	link := m.Fields["link"]
+	switch _, has := fields[m.Kind]["link"]; {
+	case !has || strings.HasPrefix(link, "https://") || strings.HasPrefix(link, "http://"):
+		return m, ""
+	case link == "":
+		return m, "this mail has a link, and it was made while no address of the self-service pages was configured; configure it and order the act again"
+	case s.URL == "":
+		return m, "this mail has a link, and no address of the self-service pages is configured; it leaves when there is one"
+	}
+	m.Fields = maps.Clone(m.Fields)
+	m.Fields["link"] = strings.TrimSuffix(s.URL, "/") + "/" + strings.TrimPrefix(link, "/")
+	return m, ""
+}
+
+// withoutLink keeps the secret of a link out of an answer, which is logged and shown: servers repeat what they dislike.
+func withoutLink(answer string, m authn.Message) string {
+	link := m.Fields["link"]
+	secret := link[strings.LastIndexAny(link, "/=")+1:]
+	if secret == "" {
+		return answer
+	}
+	return strings.ReplaceAll(answer, secret, "...")
+}
+
 // report writes what operators must know of; addresses and texts stay out of the log (I6).
 func (s *Sender) report(m authn.Message) {
+	answer := m.Answer
+	if m.To != "" {
+		answer = strings.ReplaceAll(answer, m.To, "ADDRESS") // servers repeat it
+	}
 	switch m.State {
 	case authn.MessageSent:
-		s.Log.Info("mail sent", "message", m.ID, "kind", m.Kind, "tries", m.Tries)
+		s.Log.Info("mail sent", "message", token.ID(m.ID), "kind", m.Kind, "tries", m.Tries)
 	case authn.MessageWaiting:
-		s.Log.Warn("mail waits for another try", "message", m.ID, "kind", m.Kind, "tries", m.Tries, "next", m.Due, "answer", m.Answer)
+		s.Log.Warn("mail waits for another try", "message", token.ID(m.ID), "kind", m.Kind, "tries", m.Tries, "next", m.Due, "answer", answer)
 	default:
-		s.Log.Error("mail not sent", "message", m.ID, "kind", m.Kind, "state", m.State.String(), "answer", m.Answer)
+		s.Log.Error("mail not sent", "message", token.ID(m.ID), "kind", m.Kind, "state", m.State.String(), "answer", answer)
 	}
 }
 
@@ -156,24 +242,3 @@ func (o outcome) apply(m authn.Message, now time.Time) authn.Message {
 	}
 	return m.Postponed(o.answer, now)
 }
-
-// counts are the metrics of mails.
-type counts struct{ ended *prometheus.CounterVec }
-
-func newCounts(r prometheus.Registerer) *counts {
-	c := &counts{prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "sekisho_mail_tries_total",
-		Help: "Tries to send a mail, by what they came to: sent, waiting, refused, unknown, lapsed.",
-	}, []string{"result"})}
-	for _, s := range []authn.MessageState{authn.MessageSent, authn.MessageWaiting, authn.MessageRefused, authn.MessageUnknown, authn.MessageLapsed} {
-		c.ended.WithLabelValues(s.String())
-	}
-	if r != nil {
-		if err := r.Register(c.ended); err != nil && !errors.As(err, new(prometheus.AlreadyRegisteredError)) {
-			panic(err) // two metrics of one name: a fault of the program
-		}
-	}
-	return c
-}
-
-func (c *counts) add(m authn.Message) { c.ended.WithLabelValues(m.State.String()).Inc() }

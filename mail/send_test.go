@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"sekisho/authn"
 	"sekisho/internal/testenv"
 )
@@ -38,24 +40,32 @@ func newBox(messages ...authn.Message) *box {
 	return b
 }
 
-func (b *box) Claim(_ context.Context, now time.Time, n int) (got []authn.Message, _ error) {
+func (b *box) Claim(now time.Time) (*authn.Message, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, id := range b.order {
-		if len(got) == n {
-			break
-		}
 		m, ok := b.all[id].Claim(now)
 		b.all[id] = m
 		if ok {
 			b.claimed++
-			got = append(got, m)
+			return &m, nil
 		}
 	}
-	return got, nil
+	return nil, nil
 }
 
-func (b *box) Settle(_ context.Context, m authn.Message) error {
+func (b *box) Release(now time.Time) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for id, m := range b.all {
+		if m.State == authn.MessageHeld {
+			b.all[id], _ = m.Again(now)
+		}
+	}
+	return nil
+}
+
+func (b *box) Settle(m authn.Message) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.refuse != nil {
@@ -66,7 +76,7 @@ func (b *box) Settle(_ context.Context, m authn.Message) error {
 	return nil
 }
 
-func (b *box) Interrupted(_ context.Context, now time.Time) (n int, _ error) {
+func (b *box) Interrupted(now time.Time) (n int, _ error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for id, m := range b.all {
@@ -85,6 +95,38 @@ func (b *box) get(id uint64) authn.Message {
 	return b.all[id]
 }
 
+// people is the directory: nobody needs it where messages have their address.
+type people struct {
+	person Person
+	err    error
+}
+
+func (p people) Person(context.Context, authn.AccountID) (Person, error) { return p.person, p.err }
+
+func newMetrics() *Metrics { return NewMetrics(prometheus.NewRegistry(), nil, nil) }
+
+// body is the text half of a mail as the server got it.
+func body(t testing.TB, raw string) string {
+	t.Helper()
+	letter, err := netmail.ReadMessage(strings.NewReader(raw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, params, err := mime.ParseMediaType(letter.Header.Get("Content-Type"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := multipart.NewReader(letter.Body, params["boundary"]).NextRawPart()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(base64.NewDecoder(base64.StdEncoding, p))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
 var begin = time.Date(2026, 4, 1, 9, 0, 0, 0, time.UTC)
 
 func to(address string) authn.Message {
@@ -99,7 +141,8 @@ func send(t *testing.T, c Config, b *box, n int) []authn.Message {
 	c.From, c.PerMinute = "VPN <vpn@lab.test>", 6000
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
-	s := &Sender{Config: c, Outbox: b, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return begin }}
+	s := &Sender{Config: c, URL: "https://vpn.lab.test/self", Outbox: b, People: people{}, Metrics: newMetrics(),
+		Log: slog.New(slog.DiscardHandler), Doubt: func() bool { return false }, Now: func() time.Time { return begin }}
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
 	var got []authn.Message

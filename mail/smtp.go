@@ -3,6 +3,7 @@ package mail
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"net"
@@ -20,10 +21,17 @@ import (
 // conversation is one connection to the mail server.
 type conversation struct {
 	client *gomail.Client
+	conn   net.Conn
 	from   *netmail.Address
 	reply  string
 	broken bool // whatever comes next needs another connection
 }
+
+// Times of a conversation that is to end.
+const (
+	lastWords = 5 * time.Second // for the message under way when the program is stopped
+	goodbye   = 2 * time.Second // for the answer to QUIT, on which nothing hangs
+)
 
 // dial opens a conversation. Without one the outcome says why, and every message may be tried again.
 func (c Config) dial(ctx context.Context) (*conversation, outcome) {
@@ -39,11 +47,22 @@ func (c Config) dial(ctx context.Context) (*conversation, outcome) {
 	if err != nil {
 		return nil, outcome{authn.MessageWaiting, err.Error()}
 	}
+	v := &conversation{from: from, reply: c.ReplyTo}
+	mode := c.mode(host)
 	options := []gomail.Option{
+		gomail.WithDialContextFunc(func(ctx context.Context, network, address string) (conn net.Conn, err error) {
+			if mode == "tls" {
+				conn, err = (&tls.Dialer{Config: secure}).DialContext(ctx, network, address)
+			} else {
+				conn, err = new(net.Dialer).DialContext(ctx, network, address)
+			}
+			v.conn = conn
+			return conn, err
+		}),
 		gomail.WithPort(port), gomail.WithTimeout(c.timeout()), gomail.WithTLSConfig(secure),
 		gomail.WithHELO(domain(from.Address)), gomail.WithoutNoop(),
 	}
-	switch c.mode(host) {
+	switch mode {
 	case "tls":
 		options = append(options, gomail.WithSSL())
 	case "none":
@@ -55,35 +74,52 @@ func (c Config) dial(ctx context.Context) (*conversation, outcome) {
 		options = append(options, gomail.WithSMTPAuth(gomail.SMTPAuthAutoDiscover),
 			gomail.WithUsername(c.User), gomail.WithPassword(string(c.Password.Reveal())))
 	}
-	client, err := gomail.NewClient(host, options...)
+	v.client, err = gomail.NewClient(host, options...)
 	if err != nil {
 		return nil, outcome{authn.MessageWaiting, err.Error()}
 	}
 	within, cancel := context.WithTimeout(ctx, c.timeout())
 	defer cancel()
-	if err := client.DialWithContext(within); err != nil {
+	if err := v.client.DialWithContext(within); err != nil {
 		return nil, outcome{authn.MessageWaiting, words(err)}
 	}
-	return &conversation{client: client, from: from, reply: c.ReplyTo}, outcome{}
+	return v, outcome{}
 }
 
 func (v *conversation) close() {
 	if v != nil {
-		_ = v.client.Close() // QUIT after the last answer: nothing hangs on it
+		_ = v.conn.SetDeadline(time.Now().Add(goodbye))
+		_ = v.client.Close()
 	}
 }
 
 // send hands one message over. What it comes to follows from how far the conversation got: before the final dot nothing was
 // taken over; an answer with a number is the server's word; a final dot without an answer leaves it open.
-func (v *conversation) send(_ context.Context, m authn.Message, text Text, now time.Time) outcome {
+//
+// When ctx ends a server that is silent is left after a few seconds.
+func (v *conversation) send(ctx context.Context, m authn.Message, text Text, now time.Time) outcome {
 	letter, err := v.compose(m, text, now)
 	if err != nil {
 		return outcome{authn.MessageRefused, err.Error()}
 	}
+	answered := make(chan struct{})
+	go func() {
+		select {
+		case <-answered:
+			return
+		case <-ctx.Done():
+		}
+		select {
+		case <-answered:
+		case <-time.After(lastWords):
+			_ = v.conn.Close()
+		}
+	}()
 	err = v.client.Send(letter)
+	close(answered)
 	if letter.IsDelivered() {
 		v.broken = err != nil
-		return outcome{authn.MessageSent, letter.ServerResponse()}
+		return outcome{authn.MessageSent, "250 " + letter.ServerResponse()} // the library keeps the words alone
 	}
 	if err == nil {
 		err = errors.New("the mail library reports neither success nor an error")

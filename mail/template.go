@@ -33,6 +33,7 @@ var fields = map[authn.MessageKind]map[string]string{
 	authn.MailTheft:         {"when": "2026-04-01 09:00 JST", "url": "https://vpn.example.jp"},
 	authn.MailTwoCodes:      {"when": "2026-04-01 09:00 JST", "url": "https://vpn.example.jp"},
 	authn.MailRefusedByRule: {"when": "2026-04-01 09:00 JST", "reason": "...", "url": "https://vpn.example.jp"},
+	authn.MailStopped:       {"when": "2026-04-01 09:00 JST", "url": "https://vpn.example.jp"},
 	authn.MailReset:         {"when": "2026-04-01 09:00 JST", "reference": "123-4567", "waiting": "3"},
 }
 
@@ -40,7 +41,7 @@ var fields = map[authn.MessageKind]map[string]string{
 var common = []string{"name", "org", "help_name", "help_phone", "hours"}
 
 // Kinds lists every kind of mail, sorted.
-func Kinds() []authn.MessageKind { return slices.Sorted(maps.Keys(fields)) }
+func Kinds() []authn.MessageKind { return slices.Sorted(slices.Values(authn.MessageKinds)) }
 
 // Languages of templates.
 var languages = [2]string{"ja", "en"}
@@ -130,6 +131,12 @@ func (t *Templates) Render(m authn.Message) (Text, error) {
 		tpl, ok := t.of[string(m.Kind)+"."+language]
 		if !ok {
 			return Text{}, fmt.Errorf("no template for mails of the kind %q", m.Kind)
+		}
+		values := maps.Clone(values)
+		for name := range values {
+			if v, ok := m.Fields[name+"."+language]; ok {
+				values[name] = v
+			}
 		}
 		if i == 0 {
 			text.Subject = strings.Join(strings.Fields(tpl.subject.fill(values)), " ")

@@ -217,6 +217,12 @@ func (s *Server) requestPage(q *request, p *problem) error {
 	if err != nil {
 		return err
 	}
+	if q.typed == nil {
+		q.typed = map[string]string{"kind": string(life.AskReactivate)}
+		if len(all) == 0 {
+			q.typed["kind"] = string(life.AskNew)
+		}
+	}
 	d := requestData{Kinds: s.Rules().Request.Kinds, Pledge: s.Config.Pledge != Words{}}
 	for _, dev := range all {
 		if dev.Soft {

@@ -57,7 +57,7 @@ type Typing struct {
 type Attempt struct {
 	At     time.Time
 	OK     bool
-	Where  string
+	Where  string // name of the gateway; empty: these pages
 	JA, EN string // one sentence what happened
 }
 

@@ -61,7 +61,7 @@ var texts = map[string]text{
 	"signin.token":   {"トークンの動作確認・時刻のずれを直す", "Test a token or correct its clock"},
 	"signin.apps":    {"認証アプリを用意する", "Get an authenticator app"},
 
-	"link.title":   {"端末の登録(アクティベート)", "Register your device"},
+	"link.title":   {"端末を登録する", "Register your device"},
 	"link.intro":   {"パスワードを入力すると、登録用のQRコードを表示します。あと%d台登録できます。期限: %s", "Type your password to see the QR code. This link is good for %d more device(s), until %s."},
 	"link.button":  {"次へ", "Continue"},
 	"link.apps":    {"認証アプリをまだお持ちでない方", "If you have no authenticator app yet"},
@@ -221,6 +221,7 @@ var texts = map[string]text{
 	"logins.title": {"接続の記録", "My last logins"},
 	"logins.intro": {"心当たりのない記録があるときは、窓口へご連絡ください。", "If you see one that was not you, tell the help desk."},
 	"logins.none":  {"記録はまだありません。", "There are none yet."},
+	"logins.here":  {"このサイトでの本人確認", "these pages"},
 	"logins.ok":    {"成功", "accepted"},
 	"logins.no":    {"拒否", "refused"},
 

@@ -16,11 +16,35 @@ type Adoption struct {
 	Seq       uint64 // of the event that names both heads
 	Suspended int    // assignments of event-based tokens that now wait for a resync
 	Raised    int    // time-based tokens whose last step was moved ahead
+	Found     uint64 // newest event of the file
+	Known     int    // tokens whose last step came from outside
+	// Gap says why event-based tokens were suspended although the stream was there; empty: they were not, or there was none.
+	Gap string
+}
+
+// Outside is what events that left the machine tell about the time that a file does not know (S12).
+type Outside struct {
+	Last   map[token.ID]int64 // the highest step of each token that was used
+	Newest uint64             // number of the newest event
+	// Missing gives the first event behind another one, up to Newest, that is not there; ok is false where none is missing.
+	Missing func(after uint64) (first uint64, ok bool)
+}
+
+// gap says why the stream cannot stand for the lost time: what it does not hold may have been used as well.
+func (o *Outside) gap(m meta, old mark) string {
+	if first, missing := o.Missing(m.seq); missing {
+		return fmt.Sprintf("event %d is missing in it", first)
+	}
+	if newest := max(o.Newest, m.seq); newest < old.Seq {
+		return fmt.Sprintf("it ends at event %d, and the database here had come to event %d", newest, old.Seq)
+	}
+	return ""
 }
 
 // Adopt makes the present file the living one, after a restore or a move, while no server runs (S11, S12). Codes used after
 // the file's last event are not known in it. So event-based tokens are suspended until a resync; time-based ones refuse
-// every step up to now, drift and ahead, the widest window of any policy in steps. The chain goes on with an event that
+// every step up to now, drift and ahead, the widest window of any policy in steps. Where env.Outside holds every event of the
+// lost time, event-based tokens go on behind the steps that these used. The chain goes on with an event that
 // names the head found here and the one that the mark knew. All of it is one transaction.
 func Adopt(ctx context.Context, cfg Config, outer *token.OuterKey, env Env, actor string, ahead int) (Adoption, error) {
 	db, m, err := open(ctx, cfg, outer, env)
@@ -41,15 +65,23 @@ func Adopt(ctx context.Context, cfg Config, outer *token.OuterKey, env Env, acto
 		return Adoption{}, err
 	}
 	db.state.Store(st)
-	report := Adoption{Epoch: max(m.epoch, old.Epoch) + 1, Seq: max(m.seq, old.Seq) + 1}
+	report := Adoption{Epoch: max(m.epoch, old.Epoch) + 1, Seq: max(m.seq, old.Seq) + 1, Found: m.seq}
+	suspend, told := true, ""
+	if out := env.Outside; out != nil {
+		report.Gap = out.gap(m, old)
+		suspend = report.Gap != ""
+		report.Seq = max(report.Seq, out.Newest+1) // numbers that left the machine are not used again
+		report.Known = st.raise(out.Last)
+		told = fmt.Sprintf("; %d tokens by events up to %d that left the machine", report.Known, out.Newest)
+	}
 	ev := &authn.Event{At: now, Kind: authn.ActEvent, Act: "storage.adopt", Actor: actor, Step: token.NoStep,
-		Detail: fmt.Sprintf("epoch %d; found event %d, head %x; the mark knew event %d, head %x, epoch %d", report.Epoch, m.seq, db.head, old.Seq, old.Head, old.Epoch)}
+		Detail: fmt.Sprintf("epoch %d; found event %d, head %x; the mark knew event %d, head %x, epoch %d%s", report.Epoch, m.seq, db.head, old.Seq, old.Head, old.Epoch, told)}
 	e, err := newEntry(ev, func(error) {})
 	if err != nil {
 		return Adoption{}, err
 	}
 	e.seq = report.Seq
-	st.fence(&report, time.Unix(max(now.Unix(), old.Newest), 0), now, ahead)
+	st.fence(&report, time.Unix(max(now.Unix(), old.Newest), 0), now, ahead, suspend)
 	db.commits = m.commits
 	db.committed.Store(m.seq)
 	if err := db.adopt(e, m, report.Epoch); err != nil {
@@ -62,8 +94,21 @@ func Adopt(ctx context.Context, cfg Config, outer *token.OuterKey, env Env, acto
 	return report, errors.Join(db.file.checkpoint(ctx))
 }
 
+// raise moves last steps to where events outside left them, never back, and counts tokens.
+func (st *state) raise(last map[token.ID]int64) (n int) {
+	for id, step := range last {
+		if slot, ok := st.tokenSlot(id); ok && step > st.tokens.at(slot).last {
+			x := st.tokens.at(slot)
+			x.last = step
+			st.noteBurnt(x)
+			n++
+		}
+	}
+	return n
+}
+
 // fence closes what the lost events may have used up.
-func (st *state) fence(report *Adoption, newest, now time.Time, ahead int) {
+func (st *state) fence(report *Adoption, newest, now time.Time, ahead int, suspend bool) {
 	for _, slot := range st.tokenIDs.all() {
 		x := st.tokens.at(slot)
 		if x.mode != token.TOTP {
@@ -75,6 +120,9 @@ func (st *state) fence(report *Adoption, newest, now time.Time, ahead int) {
 			st.noteNewest(last * int64(x.period))
 			report.Raised++
 		}
+	}
+	if !suspend {
+		return
 	}
 	for _, slot := range st.accountIDs.all() {
 		x := st.accounts.at(slot)
@@ -90,6 +138,9 @@ func (st *state) fence(report *Adoption, newest, now time.Time, ahead int) {
 		}
 		if suspended {
 			x.generation++
+		}
+		if x.more != 0 { // codes that opened without a token may have been used since
+			st.withMore(x, func(m *accountMore) { m.spare = false })
 		}
 	}
 }

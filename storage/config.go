@@ -40,6 +40,8 @@ type Env struct {
 	Now     func() time.Time      // time.Now
 	Log     *slog.Logger          // slog.Default()
 	Metrics prometheus.Registerer // nil: none
+	// Outside is what left the machine, for [Adopt] and [Restore]; nil: nothing is known.
+	Outside *Outside
 
 	onCommit   func(commit func() error) error // of tests: stands between the program and COMMIT; nil otherwise
 	flushRound int                             // of tests: slabs of each kind in one transaction of a flush

@@ -169,7 +169,7 @@ func TestKill(t *testing.T) {
 			}
 		}
 	}
-	if err := db.VerifyChain(context.Background()); err != nil {
+	if _, err := db.VerifyChain(context.Background()); err != nil {
 		t.Error(err)
 	}
 	if len(ledger) == 0 {

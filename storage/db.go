@@ -55,6 +55,7 @@ type DB struct {
 	watch    watch
 	handed   atomic.Pointer[func()] // OnHandedOut's
 	imports  sync.Mutex
+	passes   sync.Mutex // one pass over the journal that changes it at a time: personal parts are read, and written later
 	undoneMu sync.Mutex
 	undone   []undone // imports under way, and given up ones whose rows are still there
 

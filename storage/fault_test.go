@@ -100,7 +100,7 @@ func TestCommitFails(t *testing.T) {
 	if ok, err := burn(db, a.ID, tok.ID, 11); !ok || err != nil {
 		t.Errorf("the next step: accepted %v, %v", ok, err)
 	}
-	if err := db.VerifyChain(context.Background()); err != nil {
+	if _, err := db.VerifyChain(context.Background()); err != nil {
 		t.Error(err)
 	}
 	before := image(db)

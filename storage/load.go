@@ -220,8 +220,13 @@ func (db *DB) linkBefore(ctx context.Context, first uint64) ([]byte, error) {
 		if err := rows.Scan(&head); err != nil {
 			return nil, err
 		}
+		return head, nil
 	}
-	return head, rows.Err()
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	k, err := db.keeping(ctx, db.file.conn)
+	return k.begins(), err
 }
 
 // replayEvent applies one event to rows older than it.

@@ -155,7 +155,7 @@ func TestAdopt(t *testing.T) {
 	if want := now.Unix()/30 + 2 + 3; err != nil || k.Token.Last != want {
 		t.Errorf("last step %d, want %d (%v)", k.Token.Last, want, err)
 	}
-	if err := db.VerifyChain(context.Background()); err != nil {
+	if _, err := db.VerifyChain(context.Background()); err != nil {
 		t.Error(err)
 	}
 	logins, err := db.Logins(context.Background(), LoginFilter{Acts: true, Limit: 1})

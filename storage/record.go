@@ -48,10 +48,11 @@ type accountMore struct {
 	known   []authn.KnownSource // all of them, where there are several
 	pin     authn.PINHash
 	memory  authn.Memory
+	spare   bool
 }
 
 func (m *accountMore) empty() bool {
-	return len(m.holds) == 0 && len(m.charges) == 0 && len(m.known) == 0 && m.pin.IsZero() && m.memory.Pairs == nil && m.memory.Wrong == nil
+	return len(m.holds) == 0 && len(m.charges) == 0 && len(m.known) == 0 && m.pin.IsZero() && !m.spare && m.memory.Pairs == nil && m.memory.Wrong == nil
 }
 
 // tokenRecord is one token in memory.
@@ -100,7 +101,7 @@ func (st *state) openAccount(r *accountRecord, im *accountImage) {
 	a.ID, a.Directory = authn.AccountID(r.id), st.directories.name(r.directory)
 	a.External, a.Name = st.namesOf(r)
 	a.Generation = r.generation
-	a.PIN, a.Memory = authn.PINHash{}, authn.Memory{}
+	a.PIN, a.Spare, a.Memory = authn.PINHash{}, false, authn.Memory{}
 	g := &a.Guard
 	g.Row, g.Wait, g.TheftRun, g.Stopped, g.Digits = r.row, r.wait, r.theftRun, r.stopped, r.digits
 	g.Charges, g.Known, a.Assignments = nil, nil, nil
@@ -117,7 +118,7 @@ func (st *state) openAccount(r *accountRecord, im *accountImage) {
 		return
 	}
 	m := st.mores.at(r.more - 1)
-	a.PIN, a.Memory, g.Charges = m.pin, m.memory, m.charges
+	a.PIN, a.Spare, a.Memory, g.Charges = m.pin, m.spare, m.memory, m.charges
 	if len(m.known) > 0 {
 		g.Known = m.known
 	}
@@ -231,8 +232,8 @@ func (st *state) sealAccount(r *accountRecord, a *authn.Account) {
 	r.id, r.generation, r.directory = uint64(a.ID), a.Generation, st.directories.number(a.Directory)
 	st.sealGuard(r, a)
 	st.sealHolds(r, a.Assignments)
-	if r.more != 0 || !a.PIN.IsZero() {
-		st.withMore(r, func(m *accountMore) { m.pin = a.PIN })
+	if r.more != 0 || !a.PIN.IsZero() || a.Spare {
+		st.withMore(r, func(m *accountMore) { m.pin, m.spare = a.PIN, a.Spare })
 	}
 	st.remember(r, a.Memory)
 }

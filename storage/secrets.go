@@ -6,13 +6,10 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"hash"
-	"net/netip"
 	"sync"
 
-	"sekisho/authn"
 	"sekisho/token"
 )
 
@@ -26,10 +23,12 @@ type secrets struct {
 	chain    [32]byte
 	personal [32]byte
 	digest   [32]byte
+	cut      [32]byte
 }
 
 func newSecrets(k *token.Keys) *secrets {
-	return &secrets{chain: k.Derive("audit chain"), personal: k.Derive("personal data"), digest: k.Derive("request digest")}
+	return &secrets{chain: k.Derive("audit chain"), personal: k.Derive("personal data"), digest: k.Derive("request digest"),
+		cut: k.Derive("audit cut")}
 }
 
 // keyedRoom is how much is hashed without an allocation: a RADIUS packet of a login and who sent it.
@@ -114,71 +113,6 @@ func (s *secrets) open(purpose string, number uint64, sealed []byte) ([]byte, er
 		return nil, fmt.Errorf("opening %s %d: the record was changed or belongs to other keys", purpose, number)
 	}
 	return plain, nil
-}
-
-// saltStock draws salts from the system a few at a time. One that was handed out does not stay here: a salt dies with the
-// personal part that holds it (S25).
-type saltStock struct {
-	room [8 * saltSize]byte
-	left int // octets at the end of room
-}
-
-func (s *saltStock) salt(b []byte) []byte {
-	if s.left == 0 {
-		_, _ = rand.Read(s.room[:])
-		s.left = len(s.room)
-	}
-	fresh := s.room[len(s.room)-s.left:][:saltSize]
-	b = append(b, fresh...)
-	clear(fresh)
-	s.left -= saltSize
-	return b
-}
-
-// appendPersonal writes the personal part of an event: salt, name, source, station. Nothing is written when all are
-// empty.
-func appendPersonal(b []byte, p *authn.Personal, salts *saltStock) ([]byte, error) {
-	if len(p.Name) == 0 && !p.Source.IsValid() && len(p.Station) == 0 {
-		return b, nil
-	}
-	if len(p.Name) > maxText || len(p.Station) > maxText {
-		return nil, errors.New("personal part of an event: name and station have at most 4096 octets")
-	}
-	b = salts.salt(b)
-	b = appendFramed(b, p.Name)
-	var room [32]byte
-	source, err := p.Source.AppendBinary(room[:0])
-	if err != nil {
-		return nil, fmt.Errorf("writing a source address: %w", err)
-	}
-	b = appendFramed(b, source)
-	return appendFramed(b, p.Station), nil
-}
-
-func decodePersonal(b []byte) (authn.Personal, error) {
-	var p authn.Personal
-	r := reader{rest: b}
-	r.take(saltSize)
-	p.Name = r.take(int(r.upTo(maxText)))
-	source := r.take(int(r.upTo(maxText)))
-	p.Station = r.take(int(r.upTo(maxText)))
-	if err := r.end(); err != nil {
-		return authn.Personal{}, err
-	}
-	if len(source) > 0 {
-		var a netip.AddrPort
-		if err := a.UnmarshalBinary(source); err != nil {
-			return authn.Personal{}, fmt.Errorf("%w: source address", errCodec)
-		}
-		p.Source = a
-	}
-	return p, nil
-}
-
-// personalHash is what the core keeps of a personal part (S25): its salt dies with it.
-func personalHash(record []byte) [hashSize]byte {
-	sum := sha256.Sum256(record)
-	return [hashSize]byte(sum[:hashSize])
 }
 
 // link continues the audit chain over one journal row (S24).

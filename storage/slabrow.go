@@ -27,7 +27,7 @@ func appendAccountRecord(b []byte, a *authn.Account, holds []hold) []byte {
 	b = appendText(b, a.Directory)
 	b = appendText(b, a.External)
 	same := a.Name == a.External
-	b = append(b, bit(same)|bit(!a.PIN.IsZero())<<1)
+	b = append(b, bit(same)|bit(!a.PIN.IsZero())<<1|bit(a.Spare)<<2)
 	if !same {
 		b = appendText(b, a.Name)
 	}
@@ -53,9 +53,10 @@ func decodeAccountRecord(r *reader, a *authn.Account, room []hold) []hold {
 	if a.Name = a.External; flags&1 == 0 {
 		a.Name = r.alias(maxText)
 	}
-	if a.ID == 0 || flags > 3 || flags&1 == 0 && a.Name == a.External {
+	if a.ID == 0 || flags > 7 || flags&1 == 0 && a.Name == a.External {
 		r.fail()
 	}
+	a.Spare = flags&4 != 0
 	a.Generation = uint32(r.upTo(math.MaxUint32))
 	holds := room[:0]
 	for range r.count(maxHolds) {

@@ -16,7 +16,6 @@ import (
 // Restored says what [Restore] did.
 type Restored struct {
 	Adoption
-	Found uint64 // newest event of the backup
 	Aside string // where the former database is now; empty when there was none
 }
 
@@ -56,7 +55,7 @@ func Restore(ctx context.Context, cfg Config, outer *token.OuterKey, env Env, pl
 	if err := writePlain(beside.Path, plain); err != nil {
 		return r, fmt.Errorf("restoring: %w", err)
 	}
-	if r.Found, err = CheckCopy(ctx, beside.Path); err != nil {
+	if _, err := CheckCopy(ctx, beside.Path); err != nil {
 		return r, err
 	}
 	old, err := readMark(cfg.Mark)

@@ -30,6 +30,7 @@ var pragmas = []struct{ name, value, reads string }{
 	{"wal_autocheckpoint", "4000", "4000"},         // pages: what a busy second writes
 	{"cache_size", "-6144", "-6144"},               // KiB: rows are written, and read only at start and for listings
 	{"temp_store", "memory", "2"},
+	{"secure_delete", "on", "1"}, // what was erased or removed leaves neither free pages nor a backup (S25)
 }
 
 // statement names a prepared statement of the committer.
@@ -66,6 +67,11 @@ const (
 	sessionStmt
 	raiseStmt
 	releaseStmt
+	personalStmt
+	keepingStmt
+	cutStmt
+	sessionPeopleStmt
+	sessionDropStmt
 	putRecordStmt
 	dropRecordStmt
 	statementCount
@@ -107,8 +113,15 @@ var statements = [statementCount]string{
 	dropBatchStmt:        `delete from batch where id = ? and live = 0`,
 	sessionStmt: `insert into session (nas, session, status, at, client, received, seconds, octets_in, octets_out, cause, personal)
 		values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (nas, session, status, at) do nothing`,
-	raiseStmt:   `insert into ratchet (client, address, since) values (?, ?, ?) on conflict (client, address) do nothing`,
-	releaseStmt: `delete from ratchet where client = ? and address = ?`,
+	raiseStmt:    `insert into ratchet (client, address, since) values (?, ?, ?) on conflict (client, address) do nothing`,
+	releaseStmt:  `delete from ratchet where client = ? and address = ?`,
+	personalStmt: `update journal set personal = ? where first_seq = ?`,
+	keepingStmt: `insert into keeping (id, cut, cut_link, cut_at, cut_mac, names, origins, sessions) values (1, ?, ?, ?, ?, ?, ?, ?)
+		on conflict (id) do update set cut = excluded.cut, cut_link = excluded.cut_link, cut_at = excluded.cut_at, cut_mac = excluded.cut_mac,
+		names = excluded.names, origins = excluded.origins, sessions = excluded.sessions`,
+	cutStmt:           `delete from journal where first_seq <= ?`,
+	sessionPeopleStmt: `update session set personal = x'' where nas = ? and session = ? and status = ? and at = ?`,
+	sessionDropStmt:   `delete from session where nas = ? and session = ? and status = ? and at = ?`,
 	putRecordStmt: `insert into record (kind, id, version, account, state, due, lookup, data) values (?, ?, ?, ?, ?, ?, ?, ?)
 		on conflict (kind, id) do update set version = excluded.version, account = excluded.account, state = excluded.state,
 		due = excluded.due, lookup = excluded.lookup, data = excluded.data`,

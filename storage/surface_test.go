@@ -30,7 +30,7 @@ func TestChainFlips(t *testing.T) {
 			t.Fatal(ok, err)
 		}
 	}
-	if err := db.VerifyChain(context.Background()); err != nil {
+	if _, err := db.VerifyChain(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	closeDB(t, db)
@@ -41,8 +41,15 @@ func TestChainFlips(t *testing.T) {
 		`update journal set cores = cast(substr(cores, 1, length(cores) - 1) || x'55' as blob) where first_seq = 6`,
 		`update journal set link = zeroblob(32) where first_seq = 3`,
 		`update journal set personal = (select personal from journal where first_seq = 4) where first_seq = 3`,
+		`update journal set personal = x'' where first_seq = 3`,
+		`update journal set first_seq = 40 where first_seq = 3`,
+		`update journal set (cores, personal, at, count) = (select cores, personal, at, count from journal where first_seq = 5) where first_seq = 4`,
+		`insert into journal select 7, count, at, cores, personal, link from journal where first_seq = 6; update meta set seq = 7`,
+		`delete from journal where first_seq = 2`,
 		`delete from journal where first_seq = 3`,
 		`delete from journal where first_seq = 6`,
+		`delete from journal where first_seq < 4`,
+		`insert into keeping select 1, 3, link, at, zeroblob(32), 0, 0, 0 from journal where first_seq = 3; delete from journal where first_seq < 4`,
 		`delete from journal where first_seq > 3`,
 		`update journal set first_seq = 60 where first_seq = 6`,
 		`delete from journal`,
@@ -59,21 +66,12 @@ func TestChainFlips(t *testing.T) {
 		// All of this is in the tail that a start checks, but for the personal parts.
 		db, err := Open(context.Background(), c.cfg, c.outer, c.env)
 		if err == nil {
-			err = db.VerifyChain(context.Background())
+			_, err = db.VerifyChain(context.Background())
 			_ = db.Close()
 		}
 		if !errors.Is(err, ErrChain) {
 			t.Errorf("%s: %v", change, err)
 		}
-	}
-	// Erasing a personal part is no breach (S25).
-	c := s.copySite(t)
-	db = c.open(t)
-	if _, err := other(t, db).Exec(`update journal set personal = x'' where first_seq = 3`); err != nil {
-		t.Fatal(err)
-	}
-	if err := db.VerifyChain(context.Background()); err != nil {
-		t.Errorf("erased: %v", err)
 	}
 }
 

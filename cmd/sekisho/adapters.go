@@ -75,6 +75,20 @@ func (s adminStore) Logins(ctx context.Context, q admin.LoginQuery) ([]authn.Eve
 	return s.DB.Logins(ctx, storage.LoginFilter(q))
 }
 
+func (s adminStore) VerifyChain(ctx context.Context, heads []admin.Head) (admin.Chain, error) {
+	given := make([]storage.Head, len(heads))
+	for i, h := range heads {
+		given[i] = storage.Head(h)
+	}
+	v, err := s.DB.VerifyChain(ctx, given...)
+	return admin.Chain(v), err
+}
+
+func (s adminStore) Erase(ctx context.Context, account authn.AccountID, names [][]byte, by *authn.Event, progress func(done, total uint64)) (admin.Erasure, error) {
+	e, err := s.DB.Erase(ctx, account, names, by, progress)
+	return admin.Erasure(e), err
+}
+
 func (s adminStore) Follow(ctx context.Context, seq uint64) iter.Seq2[authn.Event, error] {
 	return s.DB.Follow(ctx, seq)
 }

@@ -23,11 +23,12 @@ func (s *service) desk(config *Config, directories authn.Directories) *desk.Desk
 		},
 		Issuer: config.Enroll.Issuer,
 		Forget: func(accounts ...authn.AccountID) { s.radius.Forget(accounts...) },
+		Wake:   s.mails.Wake,
 		Now:    time.Now, Log: s.log,
 	}
 	if config.SelfService.On() {
 		d.Home = strings.TrimSuffix(config.SelfService.URL, "/")
-		d.Links = func(secret string) string { return d.Home + "/a/" + secret }
+		d.Links = func(secret string) string { return d.Home + authn.LinkPath + secret }
 	}
 	return d
 }

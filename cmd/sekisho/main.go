@@ -86,7 +86,7 @@ func (a *app) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		a.serveCommand(), a.demoCommand(), a.initCommand(), a.checkConfigCommand(), a.configCommand(), a.healthCommand(), a.keysCommand(), a.backupCommand(), a.restoreCommand(),
-		a.tokenCommand(), a.userCommand(), a.clientCommand(), a.clockCommand(), a.loginsCommand(), a.auditCommand(), a.explainCommand(), a.testCommand(), a.importCommand(),
+		a.tokenCommand(), a.userCommand(), a.clientCommand(), a.clockCommand(), a.loginsCommand(), a.auditCommand(), a.mailCommand(), a.explainCommand(), a.testCommand(), a.importCommand(),
 		a.attributesCommand(), a.manCommand(), a.versionCommand(),
 	)
 	return root

@@ -23,12 +23,13 @@ type parts struct {
 	api         *admin.Server
 	handler     http.Handler  // of api
 	calls       *atomic.Int64 // being served, of all parts with these directories
+	replaced    chan struct{} // closed when others have taken their place
 }
 
 // build makes the parts of a configuration. They go on with the memory of the former ones, and with their directories
 // where these are the same; without former ones handler is left to whoever serves the API first.
 func (s *service) build(config *Config, former *parts, sameDirectories bool) (*parts, error) {
-	p := &parts{config: config, calls: new(atomic.Int64)}
+	p := &parts{config: config, calls: new(atomic.Int64), replaced: make(chan struct{})}
 	if former == nil {
 		former = &parts{}
 	}
@@ -42,22 +43,22 @@ func (s *service) build(config *Config, former *parts, sameDirectories bool) (*p
 		return nil, err
 	}
 	own, _, _ := config.own() // checked when it was loaded
+	p.desk = s.desk(config, p.directories)
 	p.login = &authn.Authenticator{
 		Directories: p.directories, Store: s.db, Keys: s.db.Keys(), Policies: config.policies(),
-		Replies: config.replyBook(d), Limits: config.limits(), Tell: config.tell(), Own: own,
+		Replies: config.replyBook(d), Spares: p.desk.Spares(), Limits: config.limits(), Tell: config.tell(), Own: own,
 		Epoch: uint32(s.db.Epoch()), Clock: s.clock.Clock, Now: time.Now, Log: s.log, Metrics: s.counters,
 		Batches: true, Former: former.login,
 	}
 	p.signIns = newSignIns(p.login)
-	p.desk = s.desk(config, p.directories)
 	p.api = &admin.Server{
 		Store: adminStore{s.db}, Directories: p.directories, Keys: s.db.Keys(), Desk: p.desk, Clients: gateways{config.Radius, s.db}, Policies: p.login.Policies, Clock: s.clock,
 		Explain:   explains(config.Radius, d, p.login),
 		Operators: admin.Operators{Names: config.Admin.Operators}, Issuer: config.Enroll.Issuer,
 		DateOnly: config.dateOnly(),
 		Forget:   func(accounts ...authn.AccountID) { s.radius.Forget(accounts...) },
-		Backup:   s.backup(config),
-		Health:   s.health, Reload: s.reload, Now: time.Now, Log: s.log, Former: former.api, Stopping: s.stopping,
+		Backup:   s.backup(config), Wake: s.mails.Wake,
+		Health: s.health, Reload: s.reload, Now: time.Now, Log: s.log, Former: former.api, Stopping: s.stopping,
 	}
 	if former.api != nil {
 		p.handler = p.api.Handler()

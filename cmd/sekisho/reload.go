@@ -107,6 +107,7 @@ func (s *service) replaceParts() (done admin.Reloaded, err error) {
 		return done, err
 	}
 	s.parts.Store(p)
+	close(running.replaced)
 	s.counters.ForgetClients()
 	if s.level != nil {
 		s.level.Set(next.Log.level())

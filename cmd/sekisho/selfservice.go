@@ -203,6 +203,9 @@ func (p people) Attempts(ctx context.Context, account authn.AccountID, most int)
 	}
 	all := make([]selfservice.Attempt, len(events))
 	for i, e := range events {
+		if e.Client == pagesClient {
+			e.Client = ""
+		}
 		all[i] = selfservice.Attempt{At: e.At, OK: e.Verdict == authn.Accept, Where: e.Client, JA: e.Reason.Japanese(), EN: e.Reason.Sentence()}
 	}
 	return all, nil

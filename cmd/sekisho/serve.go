@@ -85,6 +85,7 @@ type service struct {
 	clock     clock
 	counters  *authn.Metrics
 	stream    *audit.Stream
+	mails     *mails
 	radius    *radius.Server
 	admin     *http.Server
 	metrics   *http.Server
@@ -146,6 +147,7 @@ func (s *service) wire(registry *prometheus.Registry) error {
 	s.counters = authn.NewMetrics(registry)
 	s.stream = s.auditStream()
 	registry.MustRegister(s.stream.Collector())
+	s.mails = newMails(s, registry)
 	p, err := s.build(s.config, nil, false)
 	if err != nil {
 		return err
@@ -203,7 +205,13 @@ func (s *service) run(ctx context.Context) error {
 	background.Go(func() { s.parts.Load().login.Run(behind) }) // those that follow share its memory
 	background.Go(func() { s.watch(behind) })
 	background.Go(func() { s.sendAudit(behind) })
+	notices := s.notices()
+	_ = notices.Begin() // Run tries again, and tells
+	background.Go(func() { notices.Run(behind) })
+	background.Go(func() { s.sendMails(behind) })
+	background.Go(func() { s.sweepMails(behind) })
 	background.Go(func() { s.tickDesk(behind) })
+	background.Go(func() { s.retain(behind) })
 	background.Go(func() { s.watchdog(behind, s.manager.Watchdog()/2) })
 
 	group, ctx := errgroup.WithContext(ctx)

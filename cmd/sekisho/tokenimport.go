@@ -235,7 +235,7 @@ type progressLine struct {
 	drawn bool
 }
 
-var stageWords = map[string]string{"reading": "rows read", "looking-up": "users looked up", "writing": "rows written"}
+var stageWords = map[string]string{"reading": "rows read", "looking-up": "users looked up", "writing": "rows written", "erasing": "events looked at"}
 
 func (l *progressLine) step(p *admin.ImportProgress) {
 	if !l.on {

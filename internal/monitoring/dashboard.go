@@ -74,6 +74,9 @@ var panels = []panel{
 	{"Notices", "What people or operators should hear of: theft, stopped accounts, runs of failures.", "timeseries", "short", 8, []query{
 		{`sum by (notice) (increase(sekisho_notices_total[1h]))`, "{{notice}}"}, {`sum(sekisho_unenrolled_people)`, "people without a token"},
 		{`sum by (of) (increase(sekisho_failure_alarms_total[1h]))`, "very many failures: {{of}}"}, {`sum(increase(sekisho_login_log_dropped_total[1h]))`, "log lines dropped"}}},
+	{"Mails", "What becomes of mails, those that have not arrived, and how long the oldest has waited.", "timeseries", "short", 8, []query{
+		{`sum by (result) (increase(sekisho_mail_tries_total[1h]))`, "{{result}}, in an hour"}, {`sum by (state) (sekisho_mail_messages)`, "{{state}}, now"},
+		{`max(sekisho_mail_oldest_waiting_seconds) / 60`, "oldest, minutes"}}},
 	{"Memory", "Of the process, and of the reply cache (at most 64 MiB).", "timeseries", "bytes", 8, []query{
 		{`sum(process_resident_memory_bytes{job=~".*sekisho.*"})`, "process"}, {`sum(sekisho_radius_reply_cache_bytes)`, "reply cache"}}},
 }

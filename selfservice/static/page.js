@@ -24,3 +24,11 @@ for (const hint of document.querySelectorAll('[data-since]')) {
     if (begun) hint.textContent = hint.dataset.text.replace('{}', Math.round((Date.now() - begun) / 1000));
   }, 1000);
 }
+for (const form of document.forms) {
+  form.addEventListener('submit', () => {
+    for (const button of form.querySelectorAll('button:not([type=button])')) button.disabled = true;
+  });
+}
+addEventListener('pageshow', () => {
+  for (const button of document.querySelectorAll('button:disabled')) button.disabled = false;
+});

@@ -13,7 +13,8 @@ create table meta (
 
 create table keys (
   id      integer primary key check (id = 1),
-  wrapped blob not null -- the data keys under the outer key
+  wrapped blob not null, -- the data keys under the outer key
+  former  blob           -- the same under the one that is being replaced, until the store was opened with the new one
 ) strict;
 
 -- One row per commit: the audit chain, and the ledger of used steps.
@@ -136,3 +137,17 @@ create table record (
   data    blob    not null,
   primary key (kind, id)
 ) strict, without rowid;
+
+-- How long things are kept, and how far that was carried out. One row, made by the first pass.
+create table keeping (
+  id       integer primary key check (id = 1),
+  cut      integer not null, -- newest event that was removed; the journal begins behind it
+  cut_link blob    not null, -- link of the chain there; empty: nothing was removed
+  cut_at   integer not null, -- Unix microseconds of the commit of the last row that was removed
+  cut_mac  blob    not null, -- HMAC over the three
+  names    integer not null, -- names of nobody are hashes up to this event
+  origins  integer not null, -- addresses and stations are gone up to this event
+  sessions integer not null  -- accounting records received up to here (Unix microseconds) name nobody any more
+) strict;
+
+create index session_received on session (received);
