@@ -87,50 +87,60 @@ func Listen(path string) (net.Listener, error) {
 		_ = l.Close()
 		return nil, fmt.Errorf("opening the admin socket: %w", err)
 	}
-	return &fairListener{Listener: l, open: map[uint32]int{}}, nil
+	return &fairListener[uint32]{Listener: l, open: map[uint32]int{}, key: func(c net.Conn) (uint32, bool, error) {
+		cred, err := credentials(c)
+		if err != nil {
+			return 0, false, err
+		}
+		return cred.Uid, false, nil
+	}}, nil
 }
 
-// mostCalls is how many connections one user of the system may hold. Anybody may connect, and descriptors that a stranger
-// holds are missing where the directory is dialled.
+// mostCalls is how many connections one user of the system, or one address, may hold. Anybody may connect, and descriptors
+// that a stranger holds are missing where the directory is dialled.
 const mostCalls = 64
 
-// fairListener closes connections that one user opens beyond mostCalls.
-type fairListener struct {
+// fairListener closes connections that one caller opens beyond mostCalls.
+type fairListener[K comparable] struct {
 	net.Listener
+	key  func(net.Conn) (caller K, free bool, err error) // free: it may hold any number
 	mu   sync.Mutex
-	open map[uint32]int // by UID
+	open map[K]int
 }
 
 // Accept gives the next connection whose caller is known and holds few enough.
-func (l *fairListener) Accept() (net.Conn, error) {
+func (l *fairListener[K]) Accept() (net.Conn, error) {
 	for {
 		c, err := l.Listener.Accept()
 		if err != nil {
 			return nil, err
 		}
-		cred, err := credentials(c)
-		if err == nil && l.take(cred.Uid) {
-			return &fairConn{Conn: c, free: sync.OnceFunc(func() { l.give(cred.Uid) })}, nil
+		k, free, err := l.key(c)
+		switch {
+		case err == nil && free:
+			return c, nil
+		case err == nil && l.take(k):
+			return &fairConn{Conn: c, free: sync.OnceFunc(func() { l.give(k) })}, nil
 		}
 		_ = c.Close()
 	}
 }
 
-func (l *fairListener) take(uid uint32) bool {
+func (l *fairListener[K]) take(k K) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.open[uid] >= mostCalls {
+	if l.open[k] >= mostCalls {
 		return false
 	}
-	l.open[uid]++
+	l.open[k]++
 	return true
 }
 
-func (l *fairListener) give(uid uint32) {
+func (l *fairListener[K]) give(k K) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.open[uid]--; l.open[uid] == 0 {
-		delete(l.open, uid)
+	if l.open[k]--; l.open[k] == 0 {
+		delete(l.open, k)
 	}
 }
 

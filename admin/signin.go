@@ -23,23 +23,34 @@ import (
 // Whoever is no operator is refused by the same rule, for want of a policy, and every refusal leaves at the same moment
 // after its arrival with the same words (I8, S20).
 
-// Admission decides sign-ins by the rule of logins; [authn.Authenticator] does. Its policy fits clients of the service
-// [SignInService] alone and asks for password and code.
+// Admission decides sign-ins by the rule of logins; [authn.Authenticator] does, with [SignInPolicies].
 type Admission interface {
 	Authenticate(l *authn.Login, done func(authn.Decision))
 	RejectDelay(c *authn.Client) time.Duration
 }
 
-// SignInService is the service of the policy by which operators sign in.
-const SignInService = "operators' sign-in"
+// Services of the policies by which operators sign in: with password and code, or with the password alone where every token
+// of theirs has ended, to register another one.
+const (
+	SignInService = "operators' sign-in"
+	AloneService  = "operators' sign-in by password"
+)
+
+// SignInPolicies are those of the sign-in. They fit no gateway.
+func SignInPolicies(w token.Window) []*authn.Policy {
+	return []*authn.Policy{
+		{Name: "operators", Clients: []string{SignInService}, First: authn.Password, Joined: true, Window: w},
+		{Name: "operators", Clients: []string{AloneService}, First: authn.Password, Alone: true},
+	}
+}
+
+// noService has no policy: whoever is no operator is refused there.
+const noService = "nobody's sign-in"
 
 // signInClient is how a sign-in appears to the rule: name is its client's in events.
-func signInClient(name string, known bool) *authn.Client {
-	c := &authn.Client{Name: name, Service: "nobody's sign-in", TrustStation: true, RejectDelay: time.Second, Deadline: 20 * time.Second}
-	if known {
-		c.Service = SignInService
-	}
-	return c
+func signInClient(name, service string) *authn.Client {
+	// An Accept makes its source a known one, and a password alone is not enough for that.
+	return &authn.Client{Name: name, Service: service, TrustStation: service != AloneService, RejectDelay: time.Second, Deadline: 20 * time.Second}
 }
 
 // Clients of the rule, as events name them.
@@ -55,12 +66,12 @@ type shown struct {
 }
 
 // prove has the rule of logins judge a password and a code.
-func (s *Server) prove(ctx context.Context, at, name string, known bool, p shown, arrived time.Time) authn.Decision {
+func (s *Server) prove(ctx context.Context, at, service, name string, p shown, arrived time.Time) authn.Decision {
 	packet := make([]byte, 16)
 	_, _ = rand.Read(packet) // never fails; no sign-in is another one's repetition (S17)
 	c := callerOf(ctx)
 	code, _ := token.CleanCode(p.Code.Reveal())
-	l := &authn.Login{Client: signInClient(at, known), Name: []byte(name), Text: p.Password, Code: authn.NewSecret(code), HasCode: true,
+	l := &authn.Login{Client: signInClient(at, service), Name: []byte(name), Text: p.Password, Code: authn.NewSecret(code), HasCode: true,
 		Station: []byte(c.from()), Source: c.remote, Packet: packet, Arrived: arrived, Method: authn.PAP, Signed: true}
 	decided := make(chan authn.Decision, 1)
 	s.Admission.Authenticate(l, func(d authn.Decision) {
@@ -71,7 +82,7 @@ func (s *Server) prove(ctx context.Context, at, name string, known bool, p shown
 
 // wait lets a refusal leave at the first whole multiple of the delay after its arrival (S20).
 func (s *Server) wait(ctx context.Context, arrived time.Time) {
-	delay := s.Admission.RejectDelay(signInClient(signInAt, true))
+	delay := s.Admission.RejectDelay(signInClient(signInAt, SignInService))
 	past := time.Since(arrived)
 	t := time.NewTimer((past/delay+1)*delay - past)
 	defer t.Stop()
@@ -156,14 +167,21 @@ func (s *Server) signIn(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, s.problem(err)
 	}
-	d := s.prove(ctx, signInAt, in.Body.Name, op != nil, in.Body.shown, arrived)
+	service := noService
+	if op != nil {
+		service = SignInService
+		if acc, err := s.Store.Account(account); err == nil && !s.living(acc, s.Now()) {
+			service = AloneService
+		}
+	}
+	d := s.prove(ctx, signInAt, service, in.Body.Name, in.Body.shown, arrived)
 	session := sessionData{Door: operator.Password, Typed: in.Body.Name}
 	switch {
 	case op == nil || d.Account != account:
 		return nil, s.refuseSignIn(ctx, d, arrived)
-	case d.Verdict == authn.Accept:
+	case d.Verdict == authn.Accept && service == SignInService:
 		session.SignedIn = s.Now()
-	case d.Verdict == authn.Reject && d.Reason == authn.NoToken:
+	case d.Verdict == authn.Accept:
 		session.NoToken = true
 	default:
 		return nil, s.refuseSignIn(ctx, d, arrived)
@@ -235,7 +253,7 @@ func (s *Server) stepUp(ctx context.Context, in *struct{ Body shown }) (*struct{
 	if c.session == 0 || c.NoToken {
 		return nil, newProblem(http.StatusConflict, "no-step-up", wordNoStepUp)
 	}
-	d := s.prove(ctx, stepUpAt, c.typed, true, in.Body, arrived)
+	d := s.prove(ctx, stepUpAt, SignInService, c.typed, in.Body, arrived)
 	if d.Verdict != authn.Accept || d.Account != c.account {
 		return nil, s.refuseSignIn(ctx, d, arrived)
 	}

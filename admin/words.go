@@ -57,6 +57,7 @@ const (
 	wordNoApproval     = "There is no such approval; make the call once more to get a number."
 	wordOwnKey         = "Your own key asks for this, so another operator has to agree."
 	wordKeyRevoked     = "This key is revoked already."
+	wordCrossOrigin    = "Another site's page sent this; open the operators' pages themselves."
 	wordCutBody        = "The body of the call ended too soon."
 	wordTooLarge       = "The body is larger than this call takes."
 	wordSecondPerson   = "A second operator has to agree to this; ask for it with the number of this approval."

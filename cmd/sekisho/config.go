@@ -206,14 +206,6 @@ type ExpiryConfig struct {
 	ExtendDays int `yaml:"extend_days"`
 }
 
-// AdminConfig is the operators' door.
-type AdminConfig struct {
-	// Socket is where commands speak to the service. Default: /run/sekisho/admin.sock.
-	Socket string `yaml:"socket"`
-	// Operators are users of this system, by name or UID, who may run commands beside root and the service's own user.
-	Operators []string `yaml:"operators"`
-}
-
 // MetricsConfig is the listener for /metrics, /livez and /readyz.
 type MetricsConfig struct {
 	// Listen is an address such as 127.0.0.1:9812. Default: none.
@@ -303,6 +295,7 @@ func (c *Config) check(doc *conf.Doc) (warnings []string) {
 	}
 	c.Backup.check(doc)
 	c.checkSelfService(doc)
+	c.Admin.check(doc)
 	warnings = append(warnings, c.Limits.check(doc)...)
 	oneOf(doc, "log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf(doc, "log.format", c.Log.Format, "text", "json")

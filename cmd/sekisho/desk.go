@@ -5,9 +5,11 @@ import (
 	"strings"
 	"time"
 
+	"sekisho/admin"
 	"sekisho/authn"
 	"sekisho/desk"
 	"sekisho/life"
+	"sekisho/operator"
 	"sekisho/storage"
 	"sekisho/token"
 )
@@ -21,16 +23,28 @@ func (s *service) desk(config *Config, directories authn.Directories) *desk.Desk
 			r.Request.Pledge = config.SelfService.PledgeVersion()
 			return r
 		},
-		Issuer: config.Enroll.Issuer,
-		Forget: func(accounts ...authn.AccountID) { s.radius.Forget(accounts...) },
-		Wake:   s.mails.Wake,
-		Now:    time.Now, Log: s.log,
+		Issuer:    config.Enroll.Issuer,
+		Forget:    func(accounts ...authn.AccountID) { s.radius.Forget(accounts...) },
+		Wake:      s.mails.Wake,
+		Operators: s.operatorsWithRoles,
+		Now:       time.Now, Log: s.log,
 	}
 	if config.SelfService.On() {
 		d.Home = strings.TrimSuffix(config.SelfService.URL, "/")
 		d.Links = func(secret string) string { return d.Home + authn.LinkPath + secret }
 	}
 	return d
+}
+
+// operatorsWithRoles are the operators as the life cycle knows them; auditors act for nobody.
+func (s *service) operatorsWithRoles() (all []desk.Operator, err error) {
+	roles, err := admin.AllOperators(s.db)
+	for account, role := range roles {
+		if who, acts := map[operator.Role]life.Who{operator.Helpdesk: life.ByHelpDesk, operator.Admin: life.ByAdmin, operator.Master: life.ByMaster}[role]; acts {
+			all = append(all, desk.Operator{Account: account, Role: who})
+		}
+	}
+	return all, err
 }
 
 // deskStore gives the desk the store in its own words.

@@ -51,7 +51,12 @@ func (s *service) build(config *Config, former *parts, sameDirectories bool) (*p
 		Batches: true, Former: former.login,
 	}
 	p.signIns = newSignIns(p.login)
+	admission := &authn.Authenticator{
+		Directories: p.directories, Store: s.db, Keys: s.db.Keys(), Policies: admin.SignInPolicies(config.window()), Limits: config.limits(),
+		Tell: config.tell(), Own: own, Epoch: uint32(s.db.Epoch()), Clock: s.clock.Clock, Now: time.Now, Log: s.log, Metrics: s.counters, Former: p.login,
+	}
 	p.api = &admin.Server{
+		Admission: admission, Policy: config.Admin.policy(), VIP: config.Admin.VIPGroups, ActsPerDay: config.Admin.ActsPerDay, URL: config.Admin.URL,
 		Store: adminStore{s.db}, Directories: p.directories, Keys: s.db.Keys(), Desk: p.desk, Clients: gateways{config.Radius, s.db}, Policies: p.login.Policies, Clock: s.clock,
 		Explain:   explains(config.Radius, d, p.login),
 		Operators: admin.Operators{Names: config.Admin.Operators}, Issuer: config.Enroll.Issuer,

@@ -15,7 +15,7 @@ import (
 
 // fixed are the keys, or sections, that hold for the life of the service. A reload names those that were changed and goes
 // on with the running values; [Config.keepFixed] is the other half of this list.
-var fixed = []string{"storage", "keys", "radius.listen", "radius.listen_accounting", "admin.socket", "metrics", "audit", "log.format", "self_service"}
+var fixed = []string{"storage", "keys", "radius.listen", "radius.listen_accounting", "admin.socket", "admin.listen", "admin.url", "admin.cert_file", "admin.key_file", "admin.trusted_proxies", "metrics", "audit", "log.format", "self_service"}
 
 // below tells whether a key is one of keys, or stands in one of them.
 func below(key string, keys ...string) bool {
@@ -30,6 +30,8 @@ func (c *Config) keepFixed(running *Config) {
 	c.Storage, c.Keys, c.Metrics, c.Audit = running.Storage, running.Keys, running.Metrics, running.Audit
 	c.Radius.Listen, c.Radius.ListenAccounting = running.Radius.Listen, running.Radius.ListenAccounting
 	c.Admin.Socket, c.Log.Format = running.Admin.Socket, running.Log.Format
+	c.Admin.Listen, c.Admin.URL, c.Admin.TrustedProxies = running.Admin.Listen, running.Admin.URL, running.Admin.TrustedProxies
+	c.Admin.CertFile, c.Admin.KeyFile = running.Admin.CertFile, running.Admin.KeyFile
 	c.SelfService = running.SelfService
 	isFixed := func(v conf.Value) bool { return below(v.Key, fixed...) }
 	c.source.values = slices.DeleteFunc(slices.Clone(c.source.values), isFixed)

@@ -90,6 +90,9 @@ type service struct {
 	admin     *http.Server
 	metrics   *http.Server
 	pages     *http.Server // nil: none configured
+	web       *http.Server // of operators; nil: none configured
+	openWeb   func() (net.Listener, error)
+	webAt     net.Listener
 	adminAt   net.Listener
 	pagesAt   net.Listener
 	metricsAt net.Listener  // nil: none configured
@@ -161,8 +164,37 @@ func (s *service) wire(registry *prometheus.Registry) error {
 	p.handler = s.admin.Handler
 	s.admin.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.parts.Load().ServeHTTP(w, r) })
 	s.metrics = &http.Server{Handler: s.metricsHandler(registry), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
+	if s.web, err = s.operatorsWeb(); err != nil {
+		return err
+	}
 	s.pages, err = s.selfService()
 	return err
+}
+
+// operatorsWeb makes the operators' listener on the network; nil where none is configured.
+func (s *service) operatorsWeb() (*http.Server, error) {
+	c := s.config.Admin
+	if c.Listen == "" {
+		return nil, nil
+	}
+	proxies, _, _ := c.proxies() // checked when it was loaded
+	door := admin.Web{API: s.admin.Handler, URL: c.URL, Proxies: proxies, Log: s.log}
+	server, err := door.HTTPServer()
+	if err != nil {
+		return nil, err
+	}
+	if c.CertFile != "" {
+		pair := &keyPair{cert: c.CertFile, key: c.KeyFile, log: s.log}
+		server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: pair.get}
+	}
+	s.openWeb = func() (net.Listener, error) {
+		l, err := door.ListenWeb(c.Listen)
+		if err == nil && server.TLSConfig != nil {
+			l = tls.NewListener(l, server.TLSConfig)
+		}
+		return l, err
+	}
+	return server, nil
 }
 
 func (s *service) listen() error {
@@ -179,6 +211,11 @@ func (s *service) listen() error {
 		s.metricsAt, err = net.Listen("tcp", s.config.Metrics.Listen)
 		if err != nil {
 			return fmt.Errorf("listening for metrics: %w", err)
+		}
+	}
+	if s.web != nil {
+		if s.webAt, err = s.openWeb(); err != nil {
+			return err
 		}
 	}
 	if s.pages != nil {
@@ -246,6 +283,7 @@ func (s *service) run(ctx context.Context) error {
 	serve(s.admin, s.adminAt)
 	serve(s.metrics, s.metricsAt)
 	serve(s.pages, s.pagesAt)
+	serve(s.web, s.webAt)
 	s.tell(s.manager.Ready(s.status()))
 	err := group.Wait()
 	stopBehind()
@@ -255,7 +293,7 @@ func (s *service) run(ctx context.Context) error {
 
 func (s *service) close() error {
 	var faults []error
-	for _, l := range []net.Listener{s.adminAt, s.metricsAt, s.pagesAt} {
+	for _, l := range []net.Listener{s.adminAt, s.metricsAt, s.pagesAt, s.webAt} {
 		if l != nil {
 			_ = l.Close()
 		}
