@@ -87,7 +87,7 @@ func (s *Server) makeKey(ctx context.Context, in *struct {
 	Body struct {
 		Name   string   `json:"name" maxLength:"100" doc:"by which the audit calls it"`
 		Rights []string `json:"rights" maxItems:"50" doc:"what it may do, one by one"`
-		roleInput
+		RoleInput
 		Expires time.Time `json:"expires"`
 	}
 }) (*struct{ Body APIKey }, error) {

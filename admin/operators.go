@@ -164,8 +164,8 @@ func (s *Server) listRights(context.Context, *struct{}) (*struct {
 	return out, nil
 }
 
-// roleInput is a role with its scope.
-type roleInput struct {
+// RoleInput is a role with its scope.
+type RoleInput struct {
 	Role  string `json:"role" enum:"auditor,helpdesk,admin,master"`
 	Scope *Scope `json:"scope,omitempty" doc:"the people they see; absent: everybody"`
 }
@@ -175,7 +175,7 @@ type operatorReply struct{ Body Operator }
 func (s *Server) addOperator(ctx context.Context, in *struct {
 	Body struct {
 		Name string `json:"name" minLength:"1" maxLength:"253" doc:"any spelling the directory knows"`
-		roleInput
+		RoleInput
 	}
 }) (*operatorReply, error) {
 	who := s.ask(ctx, in.Body.Name)
@@ -328,7 +328,7 @@ func (s *Server) fullMaster(r *authn.Record) bool {
 
 func (s *Server) changeOperator(ctx context.Context, in *struct {
 	Operator string `path:"operator" maxLength:"253"`
-	Body     roleInput
+	Body     RoleInput
 }) (*operatorReply, error) {
 	account, err := s.existingOperator(ctx, operator.Operators, in.Operator)
 	if err != nil {

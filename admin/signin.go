@@ -59,14 +59,14 @@ const (
 	stepUpAt = "admin-step-up"
 )
 
-// credentials of a person.
-type shown struct {
+// Credentials are what a person shows.
+type Credentials struct {
 	Password authn.Secret `json:"password" doc:"of the directory"`
 	Code     authn.Secret `json:"code,omitempty" doc:"of an own token"`
 }
 
 // prove has the rule of logins judge a password and a code.
-func (s *Server) prove(ctx context.Context, at, service, name string, p shown, arrived time.Time) authn.Decision {
+func (s *Server) prove(ctx context.Context, at, service, name string, p Credentials, arrived time.Time) authn.Decision {
 	packet := make([]byte, 16)
 	_, _ = rand.Read(packet) // never fails; no sign-in is another one's repetition (S17)
 	c := callerOf(ctx)
@@ -154,7 +154,7 @@ func (s *Server) sessionRoutes(api huma.API) {
 func (s *Server) signIn(ctx context.Context, in *struct {
 	Body struct {
 		Name string `json:"name" minLength:"1" maxLength:"253" doc:"any spelling the directory knows"`
-		shown
+		Credentials
 	}
 }) (*sessionReply, error) {
 	arrived := time.Now()
@@ -174,7 +174,7 @@ func (s *Server) signIn(ctx context.Context, in *struct {
 			service = AloneService
 		}
 	}
-	d := s.prove(ctx, signInAt, service, in.Body.Name, in.Body.shown, arrived)
+	d := s.prove(ctx, signInAt, service, in.Body.Name, in.Body.Credentials, arrived)
 	session := sessionData{Door: operator.Password, Typed: in.Body.Name}
 	switch {
 	case op == nil || d.Account != account:
@@ -248,7 +248,7 @@ func (s *Server) signOut(ctx context.Context, _ *struct{}) (*struct {
 }
 
 // stepUp is the second look at an operator (P9): both factors once more, in a session that goes on.
-func (s *Server) stepUp(ctx context.Context, in *struct{ Body shown }) (*struct{ Body Whoami }, error) {
+func (s *Server) stepUp(ctx context.Context, in *struct{ Body Credentials }) (*struct{ Body Whoami }, error) {
 	arrived, c := time.Now(), callerOf(ctx)
 	if c.session == 0 || c.NoToken {
 		return nil, newProblem(http.StatusConflict, "no-step-up", wordNoStepUp)

@@ -112,7 +112,11 @@ func (p *Pages) actRoutes(mux *http.ServeMux) {
 
 // actOf makes the page of an act; nil where there is none or the role may not do it, which was answered.
 func (p *Pages) actOf(w http.ResponseWriter, r *http.Request, kind string) *actPage {
-	v := p.open(w, r, kind)
+	menuPage := kind
+	if kind == "service" {
+		menuPage = "diagnostics"
+	}
+	v := p.open(w, r, menuPage)
 	if v == nil {
 		return nil
 	}

@@ -109,6 +109,10 @@ func (p *Pages) undoBatch(w http.ResponseWriter, r *http.Request) {
 	if v == nil {
 		return
 	}
+	if err := r.ParseForm(); err != nil {
+		p.fail(w, r, v, &admin.Problem{Status: http.StatusBadRequest, Code: "bad-input"})
+		return
+	}
 	var holds []admin.RevokedHold
 	for _, text := range r.PostForm["hold"] {
 		account, token, _ := strings.Cut(text, ":")

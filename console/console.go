@@ -12,10 +12,12 @@ package console
 
 import (
 	"embed"
+	"fmt"
 	"html/template"
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"time"
 )
 
@@ -97,6 +99,13 @@ func (p *Pages) guard(next http.Handler) http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Frame-Options", "DENY")
 		h.Set("Cache-Control", "no-store")
+		defer func() {
+			if fault := recover(); fault != nil {
+				// The value can hold what a form brought, so its type has to do.
+				p.Log.Error("the console met a fault", "path", r.URL.Path, "fault", fmt.Sprintf("%T", fault), "stack", string(debug.Stack()))
+				http.Error(w, word(languageOf(r), "problem.fault"), http.StatusInternalServerError)
+			}
+		}()
 		inner.ServeHTTP(w, r)
 	})
 }

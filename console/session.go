@@ -26,7 +26,9 @@ func (p *Pages) toSignIn(w http.ResponseWriter, r *http.Request) {
 }
 
 func (p *Pages) signIn(w http.ResponseWriter, r *http.Request) {
-	p.show(w, http.StatusOK, "sign-in", &signInPage{view: *p.bare(r, "sign-in"), Back: ours(r.FormValue("back"))})
+	v := &signInPage{view: *p.bare(r, "sign-in"), Back: ours(r.FormValue("back"))}
+	v.Here = "/sign-in?back=" + url.QueryEscape(v.Back)
+	p.show(w, http.StatusOK, "sign-in", v)
 }
 
 // doSignIn is POST /sign-in. The answer to every refusal is the API's one sentence.
@@ -108,7 +110,8 @@ func (p *Pages) release(w http.ResponseWriter, r *http.Request) (again *http.Req
 type stepUpPage struct {
 	view
 	held
-	Back string
+	Back  string
+	Alone bool // nothing is held
 }
 
 // askStepUp shows the page that asks for both factors before the act of r.
@@ -121,6 +124,21 @@ func (p *Pages) askStepUp(w http.ResponseWriter, r *http.Request, v *view, back 
 	p.show(w, http.StatusForbidden, "step-up", page)
 }
 
+// askAlone asks for both factors where nothing can be held, because the act is a file: afterwards the page comes again.
+func (p *Pages) askAlone(w http.ResponseWriter, v *view, back string, a *admin.Problem) {
+	page := &stepUpPage{view: *v, Back: back, Alone: true}
+	page.Title, page.Here, page.Command = word(v.Lang, "page.step-up"), back, ""
+	if a != nil {
+		page.view.Problem = problemIn(v.Lang, a)
+	}
+	p.show(w, http.StatusForbidden, "step-up", page)
+}
+
+// back returns to where a form stood.
+func back(w http.ResponseWriter, r *http.Request) {
+	http.Redirect(w, r, ours(r.PostFormValue("back")), http.StatusSeeOther)
+}
+
 // stepUpRoutes serves POST /step-up: it shows the factors to the API and, where they are right, repeats the act that waited.
 func (p *Pages) stepUpRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /step-up", func(w http.ResponseWriter, r *http.Request) {
@@ -128,18 +146,26 @@ func (p *Pages) stepUpRoutes(mux *http.ServeMux) {
 		if v == nil {
 			return
 		}
-		again, ok := p.release(w, r)
+		again, ok := r, true
+		if r.PostFormValue("act") != "" {
+			again, ok = p.release(w, r)
+		}
 		if !ok {
 			return
 		}
 		problem := p.ask(r, http.MethodPost, "/api/v1/session/step-up", map[string]string{
 			"password": r.PostFormValue("password"), "code": r.PostFormValue("code"),
 		}, nil)
-		if problem != nil {
+		switch {
+		case problem != nil && again == r:
+			p.askAlone(w, v, ours(r.PostFormValue("back")), problem)
+		case problem != nil:
 			p.askStepUp(w, again, v, ours(again.PostFormValue("back")), problem)
-			return
+		case again == r:
+			back(w, r)
+		default:
+			mux.ServeHTTP(w, again)
 		}
-		mux.ServeHTTP(w, again)
 	})
 }
 

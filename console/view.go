@@ -136,6 +136,12 @@ func (p *Pages) open(w http.ResponseWriter, r *http.Request, page string) *view 
 		p.fail(w, r, v, problem)
 		return nil
 	}
+	for _, m := range menu {
+		if m.Page == page && !v.Can(m.Right) {
+			p.fail(w, r, v, &admin.Problem{Status: http.StatusForbidden, Code: "no-right"})
+			return nil
+		}
+	}
 	if c, err := r.Cookie(saidCookie); err == nil && r.Method == http.MethodGet {
 		v.Said = readSaid(c.Value)
 		http.SetCookie(w, cookie(saidCookie, "", -1))

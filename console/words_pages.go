@@ -25,6 +25,7 @@ var pageWords = map[string]text{
 	"sign-in.code":     {"One-time password", "ワンタイムパスワード"},
 	"sign-in.go":       {"Sign in", "サインイン"},
 	"step-up.lead":     {"This act cannot be taken back. Show both factors again, and it goes on at once; what you chose is kept.", "取り消せない操作のため、もう一度パスワードと番号を確認します。選択した内容はそのまま残り、確認後すぐに実行します。"},
+	"step-up.alone":    {"Bringing tokens in asks for both factors again. Then choose the file once more, within a minute.", "取り込みの前に、もう一度本人確認が必要です。確認後1分以内に、ファイルを選び直して実行してください。"},
 	"step-up.code":     {"A fresh code of your own token", "ご自身のトークンの新しい番号"},
 	"step-up.next":     {"A code works once. If you have just used it, wait for the next one.", "番号は1回だけ使えます。使ったばかりの場合は、次の番号を待ってください。"},
 	"step-up.go":       {"Confirm and go on", "確認して実行"},
