@@ -148,21 +148,6 @@ func TestAnActWhoseAskerLeftIsForgotten(t *testing.T) {
 	}
 }
 
-// oneAccount is a store with one account.
-type oneAccount struct {
-	Store
-	account authn.Account
-}
-
-func (s oneAccount) Account(id authn.AccountID) (*authn.Account, error) {
-	if id != s.account.ID {
-		return nil, authn.ErrNotFound
-	}
-	return &s.account, nil
-}
-
-func (oneAccount) Record(authn.RecordKey) (*authn.Record, error) { return nil, authn.ErrNotFound }
-
 // TestAccountsWhileTheDirectoryIsDown: acts that need no directory go on by account ID (I7).
 func TestAccountsWhileTheDirectoryIsDown(t *testing.T) {
 	h := newHouse(t)

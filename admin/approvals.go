@@ -180,7 +180,8 @@ func (s *Server) listApprovals(ctx context.Context, in *struct {
 
 type approvalReply struct{ Body Approval }
 
-type approvalPath struct {
+// ApprovalPath names an approval.
+type ApprovalPath struct {
 	Approval string `path:"approval" maxLength:"20"`
 }
 
@@ -239,7 +240,7 @@ func (s *Server) askApproval(ctx context.Context, in *struct {
 }
 
 // agree is the second person's yes. They have shown lately that it is they, as for the act itself.
-func (s *Server) agree(ctx context.Context, in *approvalPath) (*approvalReply, error) {
+func (s *Server) agree(ctx context.Context, in *ApprovalPath) (*approvalReply, error) {
 	id, err := token.ParseID(in.Approval)
 	if err != nil {
 		return nil, newProblem(http.StatusNotFound, operator.NotFound.String(), wordNoApproval)
@@ -268,7 +269,7 @@ func (s *Server) agree(ctx context.Context, in *approvalPath) (*approvalReply, e
 }
 
 func (s *Server) refuseApproval(ctx context.Context, in *struct {
-	approvalPath
+	ApprovalPath
 	Body struct {
 		Sentence string `json:"sentence" maxLength:"500" doc:"why; whoever asked reads it"`
 	}
@@ -279,7 +280,7 @@ func (s *Server) refuseApproval(ctx context.Context, in *struct {
 	})
 }
 
-func (s *Server) withdraw(ctx context.Context, in *approvalPath) (*approvalReply, error) {
+func (s *Server) withdraw(ctx context.Context, in *ApprovalPath) (*approvalReply, error) {
 	now := s.Now()
 	return s.decideOn(ctx, in.Approval, "approval.withdraw", func(c *caller, d *approvalData) (operator.Approval, *operator.Refusal) {
 		return d.Withdraw(c.Principal, now)

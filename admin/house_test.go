@@ -258,6 +258,11 @@ func (s houseStore) Follow(ctx context.Context, seq uint64) iter.Seq2[authn.Even
 	return s.DB.Follow(ctx, seq)
 }
 
+func (s houseStore) Erase(ctx context.Context, account authn.AccountID, names [][]byte, act *authn.Event, progress func(uint64, uint64)) (Erasure, error) {
+	e, err := s.DB.Erase(ctx, account, names, act, progress)
+	return Erasure(e), err
+}
+
 // houseDesk is the database in the desk's words.
 type houseDesk struct{ houseStore }
 
@@ -268,4 +273,21 @@ func (s houseDesk) Token(id token.ID) (token.Token, []authn.AccountID, error) {
 
 func (s houseDesk) Expiring(context.Context, time.Time, token.ID) ([]token.Token, error) {
 	return nil, nil
+}
+
+func deskPerson(id authn.AccountID) desk.Actor {
+	return desk.Actor{By: life.ByPerson, Account: id, Proven: true}
+}
+
+func deskOrder(id authn.AccountID) desk.RequestOrder {
+	return desk.RequestOrder{Account: id, Kind: life.AskReactivate, Why: life.WhyDeleted}
+}
+
+func (s houseStore) VerifyChain(ctx context.Context, heads []Head) (Chain, error) {
+	given := make([]storage.Head, len(heads))
+	for i, h := range heads {
+		given[i] = storage.Head(h)
+	}
+	v, err := s.DB.VerifyChain(ctx, given...)
+	return Chain(v), err
 }

@@ -22,6 +22,9 @@ func describe(api huma.API) {
 				continue
 			}
 			op.Tags = []string{tagOf(path)}
+			if right := routes[method+" "+path].right; right != "" {
+				op.Extensions = map[string]any{"x-right": string(right)} // that its caller needs
+			}
 			if method == http.MethodPost {
 				op.Parameters = append(op.Parameters, &huma.Param{Name: "Idempotency-Key", In: "header",
 					Description: "any text of the caller's own; the same key has one effect within 24 hours", Schema: &huma.Schema{Type: huma.TypeString}})

@@ -87,7 +87,7 @@ func Listen(path string) (net.Listener, error) {
 		_ = l.Close()
 		return nil, fmt.Errorf("opening the admin socket: %w", err)
 	}
-	return &fairListener[uint32]{Listener: l, open: map[uint32]int{}, key: func(c net.Conn) (uint32, bool, error) {
+	return &fairListener[uint32]{Listener: l, most: mostCalls, open: map[uint32]int{}, key: func(c net.Conn) (uint32, bool, error) {
 		cred, err := credentials(c)
 		if err != nil {
 			return 0, false, err
@@ -96,14 +96,18 @@ func Listen(path string) (net.Listener, error) {
 	}}, nil
 }
 
-// mostCalls is how many connections one user of the system, or one address, may hold. Anybody may connect, and descriptors
-// that a stranger holds are missing where the directory is dialled.
-const mostCalls = 64
+// How many connections one user of the system, or one address, may hold. Anybody may connect, and descriptors that a stranger
+// holds are missing where the directory is dialled; behind one address may be a whole office.
+const (
+	mostCalls       = 64
+	mostFromAddress = 256
+)
 
-// fairListener closes connections that one caller opens beyond mostCalls.
+// fairListener closes connections that one caller opens beyond most.
 type fairListener[K comparable] struct {
 	net.Listener
 	key  func(net.Conn) (caller K, free bool, err error) // free: it may hold any number
+	most int
 	mu   sync.Mutex
 	open map[K]int
 }
@@ -129,7 +133,7 @@ func (l *fairListener[K]) Accept() (net.Conn, error) {
 func (l *fairListener[K]) take(k K) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.open[k] >= mostCalls {
+	if l.open[k] >= l.most {
 		return false
 	}
 	l.open[k]++

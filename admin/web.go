@@ -100,13 +100,13 @@ func loopback(host string) bool {
 	return host == "localhost" || err == nil && a.IsLoopback()
 }
 
-// ListenWeb opens the operators' listener. Connections of one address beyond mostCalls are closed, those of proxies apart.
+// ListenWeb opens the operators' listener. Connections of one address beyond mostFromAddress are closed, those of proxies apart.
 func (web Web) ListenWeb(address string) (net.Listener, error) {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("listening for operators: %w", err)
 	}
-	return &fairListener[netip.Addr]{Listener: l, open: map[netip.Addr]int{}, key: func(c net.Conn) (netip.Addr, bool, error) {
+	return &fairListener[netip.Addr]{Listener: l, most: mostFromAddress, open: map[netip.Addr]int{}, key: func(c net.Conn) (netip.Addr, bool, error) {
 		a, err := netip.ParseAddrPort(c.RemoteAddr().String())
 		return a.Addr().Unmap(), web.trusts(a.Addr()), err
 	}}, nil

@@ -56,7 +56,7 @@ type Event struct {
 type Burnt struct {
 	Token     token.ID
 	Last      int64
-	Drift     int8
+	Drift     int16
 	DriftDay  uint16
 	Activated bool // the account's assignment went from pending to active
 }

@@ -42,7 +42,7 @@ type pastVerdict struct {
 	message    string
 	account    AccountID
 	generation uint32
-	token      token.ID
+	token      token.ID // zero: a temporary code opened
 	policy     *Policy
 }
 
@@ -213,7 +213,7 @@ func (t *attempt) decideRepeat(h *Held) (Change, error) {
 	s := Step{Row: 1, Do: DoReject, Reason: RepeatedText}
 	if m.verdict == Accept {
 		s.Do, s.Reason = DoAccept, OKRepeated
-		stands = stands && acc.Guard.Stopped&StopAccount == 0 && stillOpens(acc, h, m.token, now)
+		stands = stands && acc.Guard.Stopped&StopAccount == 0 && (m.token == 0 || stillOpens(acc, h, m.token, now))
 	}
 	switch {
 	case !stands:
@@ -241,7 +241,8 @@ func (t *attempt) remember(d Decision, e *Event) {
 	var past pastVerdict
 	var v *pastVerdict
 	decided := e != nil && e.Row >= 8 && e.Row <= 15
-	if decided && (d.Verdict == Accept && e.Token != 0 || d.Verdict == Reject) {
+	// The reply to a code for a first login may be limited, and a repetition's is not.
+	if decided && (d.Verdict == Accept && d.Reason != OKFirstLogin || d.Verdict == Reject) {
 		past = pastVerdict{at: t.a.Now(), verdict: d.Verdict, message: d.Message, account: d.Account, generation: t.memo.generation, token: e.Token, policy: t.policy}
 		v = &past
 	}

@@ -32,11 +32,11 @@ func TestBurnIsOnEveryTokenThatMatches(t *testing.T) {
 		digits  uint8
 		token   token.ID
 		at      int64
-		drifts  map[token.ID]int8
+		drifts  map[token.ID]int16
 		actives map[token.ID]bool
 	}{
-		"accept":        {fits: []fitted{match(hard, 1001, 0), match(soft, 1000, 0)}, step: Step{Row: 9, Do: DoAccept, Effects: Burn | Clear | Know}, token: 1, at: 1001, drifts: map[token.ID]int8{1: 1}},
-		"open one last": {fits: []fitted{match(hard, 1001, TokenRevoked), match(soft, 1000, 0)}, step: Step{Row: 9, Do: DoAccept, Effects: Burn | Clear | Know}, token: 2, at: 1000, drifts: map[token.ID]int8{1: 1}},
+		"accept":        {fits: []fitted{match(hard, 1001, 0), match(soft, 1000, 0)}, step: Step{Row: 9, Do: DoAccept, Effects: Burn | Clear | Know}, token: 1, at: 1001, drifts: map[token.ID]int16{1: 1}},
+		"open one last": {fits: []fitted{match(hard, 1001, TokenRevoked), match(soft, 1000, 0)}, step: Step{Row: 9, Do: DoAccept, Effects: Burn | Clear | Know}, token: 2, at: 1000, drifts: map[token.ID]int16{1: 1}},
 		"pending": {fits: []fitted{match(hard, 1000, TokenRevoked), match(soft, 1000, TokenPending)}, step: Step{Row: 9, Do: DoAccept, Effects: Burn | Clear | Know | Activate},
 			token: 2, at: 1000, actives: map[token.ID]bool{2: true}},
 		"pending beside an open one": {fits: []fitted{match(hard, 1000, 0), match(soft, 1000, TokenPending)}, step: Step{Row: 9, Do: DoAccept, Effects: Burn | Clear | Know}, token: 1, at: 1000},

@@ -35,6 +35,8 @@ type Store interface {
 	FindToken(ctx context.Context, name string) (token.ID, error)
 	// Expiring lists tokens in use that expire before a moment, by ID, a page at a time.
 	Expiring(ctx context.Context, before time.Time, after token.ID) ([]token.Token, error)
+	// AccountsOf lists the accounts of a directory by ID, a page at a time.
+	AccountsOf(ctx context.Context, directory string, after authn.AccountID) ([]*authn.Account, error)
 }
 
 // Keys seals and opens seeds and derives the keys of hashes; token.Keys does.

@@ -33,6 +33,18 @@ func TestO7RegisterByGroup(t *testing.T) {
 	}
 }
 
+// TestO7SomebodyElseOfTheSameName: the groups are those of whom the account is of, not of who has the name now.
+func TestO7SomebodyElseOfTheSameName(t *testing.T) {
+	h := newHouse(t)
+	d := h.stock("SN000001")
+	_, err := h.desk.Reserve(ctx, admin, []token.ID{d.ID}, "staff")
+	h.ok(err)
+	former, err := h.desk.Open(ctx, &authn.User{Directory: "corp", ID: "somebody else", Name: "taro"})
+	h.ok(err)
+	_, _, err = h.desk.Register(ctx, self(former), former, "SN000001", d.code(h, 0))
+	h.refused(err, life.NotFound)
+}
+
 // TestO7TwoUsersOneStockToken: of two who register one token of the open stock at once one gets it.
 func TestO7TwoUsersOneStockToken(t *testing.T) {
 	h := newHouse(t)

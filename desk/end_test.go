@@ -67,6 +67,26 @@ func TestO2RevokeChosenOrAll(t *testing.T) {
 	h.refused(err, life.NotAssigned)
 }
 
+// TestO2HoldersLeaveAtOnce: the last one to leave a shared token gives it back, whoever that is.
+func TestO2HoldersLeaveAtOnce(t *testing.T) {
+	h := newHouse(t)
+	taro, hanako := h.account("taro"), h.account("hanako")
+	d := h.stock("SN000001")
+	for _, who := range []authn.AccountID{taro, hanako} {
+		_, err := h.desk.Grant(ctx, admin, life.Assign, who, d.ID, true)
+		h.ok(err)
+	}
+	leave := func(who authn.AccountID) {
+		_, err := h.desk.Revoke(ctx, admin, life.Revocation{Holds: []life.Chosen{chosen(who, d.ID)}})
+		h.ok(err)
+	}
+	h.between(func() { leave(hanako) }) // the first one still counted her
+	leave(taro)
+	if s := h.token(d.ID).State; s != token.InStock {
+		t.Errorf("nobody holds the token, and it is %v", s)
+	}
+}
+
 // TestO5RevokeLost needs reason and reference, and is for good.
 func TestO5RevokeLost(t *testing.T) {
 	h := newHouse(t)

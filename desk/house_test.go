@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -84,7 +83,7 @@ func newHouse(t testing.TB) *house {
 	h.db = h.opens()
 	t.Cleanup(func() { _ = h.db.Close() })
 	h.desk = &desk.Desk{
-		Store: store{h.db}, Directories: authn.Directories{{Name: "corp", Directory: users}}, Keys: h.db.Keys(), Limits: authn.NormalLimits,
+		Store: &store{DB: h.db}, Directories: authn.Directories{{Name: "corp", Directory: users}}, Keys: h.db.Keys(), Limits: authn.NormalLimits,
 		Rules: func() life.Rules { return h.rules }, Links: func(s string) string { return "https://vpn.example.jp/a/" + s }, Home: "https://vpn.example.jp",
 		Issuer: "Sekisho", Operators: func() ([]desk.Operator, error) { return h.operators, nil },
 		Forget: func(...authn.AccountID) {}, Wake: func() { h.woken.Add(1) }, Now: h.now, Log: log,
@@ -97,16 +96,32 @@ func (h *house) restart() {
 	h.t.Helper()
 	h.ok(h.db.Close())
 	h.db = h.opens()
-	h.desk.Store, h.desk.Keys = store{h.db}, h.db.Keys()
+	h.desk.Store, h.desk.Keys = &store{DB: h.db}, h.db.Keys()
 }
+
+// between runs f once, when the next act has looked up what it is about and holds nothing yet.
+func (h *house) between(f func()) { h.desk.Store.(*store).between = f }
 
 func (h *house) now() time.Time          { return time.Unix(h.clock.Load(), 0).UTC() }
 func (h *house) advance(d time.Duration) { h.clock.Add(int64(d / time.Second)) }
 
-// store is the database in the desk's words, as the service has it.
-type store struct{ *storage.DB }
+// store is the database in the desk's words, as the service has it. between runs once, after an act looked up what it is about
+// and before it holds it.
+type store struct {
+	*storage.DB
+	between func()
+	listed  int // how often tokens that run out were listed
+}
 
-func (s store) Token(id token.ID) (token.Token, []authn.AccountID, error) {
+func (s *store) Update(keys authn.Keys, f func(*authn.Held) (authn.Change, error), done func(error)) error {
+	if run := s.between; run != nil {
+		s.between = nil
+		run()
+	}
+	return s.DB.Update(keys, f, done)
+}
+
+func (s *store) Token(id token.ID) (token.Token, []authn.AccountID, error) {
 	info, err := s.DB.Token(id)
 	var holders []authn.AccountID
 	for _, h := range info.Holders {
@@ -117,7 +132,7 @@ func (s store) Token(id token.ID) (token.Token, []authn.AccountID, error) {
 	return info.Token, holders, err
 }
 
-func (s store) FindToken(ctx context.Context, name string) (token.ID, error) {
+func (s *store) FindToken(ctx context.Context, name string) (token.ID, error) {
 	if id, ok := s.TokenBySerial(name); ok {
 		return id, nil
 	}
@@ -128,7 +143,8 @@ func (s store) FindToken(ctx context.Context, name string) (token.ID, error) {
 	return ids[0], nil
 }
 
-func (s store) Expiring(ctx context.Context, before time.Time, after token.ID) (all []token.Token, err error) {
+func (s *store) Expiring(ctx context.Context, before time.Time, after token.ID) (all []token.Token, err error) {
+	s.listed++
 	for {
 		page, err := s.DB.Tokens(ctx, storage.TokenFilter{State: token.InUse, After: after, Limit: 1000})
 		for _, info := range page {
@@ -141,6 +157,10 @@ func (s store) Expiring(ctx context.Context, before time.Time, after token.ID) (
 			return all, err
 		}
 	}
+}
+
+func (s *store) AccountsOf(ctx context.Context, directory string, after authn.AccountID) ([]*authn.Account, error) {
+	return s.DB.Accounts(ctx, storage.AccountFilter{Directory: directory, After: after, Limit: 1000})
 }
 
 // account is that of a user of the directory.
@@ -272,8 +292,8 @@ func (h *house) mails() (all []authn.Message) {
 	page, err := h.db.Records(authn.RecordQuery{Kind: authn.MessageRecord, Limit: 1000})
 	h.ok(err)
 	for _, r := range page {
-		var m authn.Message
-		h.ok(json.Unmarshal(r.Data, &m))
+		m, err := authn.MessageOf(r)
+		h.ok(err)
 		if m.State != authn.MessageState(r.State) {
 			h.t.Fatalf("mail %d is %v in its record and %v inside", r.ID, r.State, m.State)
 		}

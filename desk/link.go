@@ -101,7 +101,7 @@ func (t *table) issue(order LinkOrder, secret string) (life.Change, *life.Refusa
 // keep saves a link whose secret is new, and says what its mail tells.
 func (t *table) keep(v link, secret string) error {
 	if !v.Letter {
-		v.Mail = newRecord(t.act.Now)
+		v.Mail = authn.NewMessageID(t.act.Now)
 	}
 	t.mail = mailFacts{secret: secret, id: v.Mail, left: v.Left(), again: v.Again, paper: v.Letter, number: t.mail.number}
 	r, err := sealLink(v, t.desk.lookup(authn.ActivationRecord, []byte(secret)))

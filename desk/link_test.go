@@ -127,6 +127,21 @@ func TestK3ResendVoidsTheFormerLink(t *testing.T) {
 	h.refused(err, life.LinkRevoked)
 }
 
+// TestK3ResendOvertakesAStart: who opened the former link a moment ago gets nothing by it any more.
+func TestK3ResendOvertakesAStart(t *testing.T) {
+	h := newHouse(t)
+	taro := h.account("taro")
+	v, _, err := h.desk.Issue(ctx, admin, desk.LinkOrder{Account: taro})
+	h.ok(err)
+	old := h.link()
+	h.between(func() {
+		_, _, err := h.desk.Resend(ctx, admin, v.ID)
+		h.ok(err)
+	})
+	_, err = h.desk.Start(ctx, self(taro), old, secret("s"))
+	h.refused(err, life.NotFound)
+}
+
 // TestK13Letter: a letter's URL goes to who prints it, and no mail leaves.
 func TestK13Letter(t *testing.T) {
 	h := newHouse(t)

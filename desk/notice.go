@@ -1,8 +1,6 @@
 package desk
 
 import (
-	"encoding/json"
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -52,7 +50,7 @@ func (t *table) messages(notices []life.Notice) (all []*authn.Record, err error)
 		}
 		m := t.desk.message(kind, authn.AccountID(n.Account), t.act)
 		t.fill(&m, n)
-		r, err := sealMessage(m)
+		r, err := m.Record()
 		if err != nil {
 			return nil, err
 		}
@@ -63,7 +61,7 @@ func (t *table) messages(notices []life.Notice) (all []*authn.Record, err error)
 
 // message begins a mail to a person.
 func (d *Desk) message(kind authn.MessageKind, account authn.AccountID, a life.Act) authn.Message {
-	return authn.Message{ID: newRecord(a.Now), Kind: kind, Account: account, Created: a.Now, Due: a.Now, Until: a.Now.Add(noticeFor),
+	return authn.Message{ID: authn.NewMessageID(a.Now), Kind: kind, Account: account, Created: a.Now, Due: a.Now, Until: a.Now.Add(noticeFor),
 		State: authn.MessageWaiting, Changed: a.Now, Fields: map[string]string{"when": moment(a.Rules, a.Now), "url": d.Home}}
 }
 
@@ -106,26 +104,20 @@ func (t *table) fill(m *authn.Message, n life.Notice) {
 	}
 }
 
-// sealMessage is the record of a mail.
-func sealMessage(m authn.Message) (*authn.Record, error) {
-	data, err := json.Marshal(m)
-	return &authn.Record{RecordKey: messageKey(m.ID), Account: m.Account, State: uint8(m.State), Due: m.Due.Unix(), Data: data}, err
-}
-
 // withdraw takes back the mail that brings a link which is void now, where it has not left.
 func (t *table) withdraw(id uint64) error {
 	r := t.record[messageKey(id)]
 	if r == nil {
 		return nil
 	}
-	var m authn.Message
-	if err := json.Unmarshal(r.Data, &m); err != nil {
-		return fmt.Errorf("reading mail %d: %w", id, err)
+	m, err := authn.MessageOf(r)
+	if err != nil {
+		return err
 	}
 	if m.State != authn.MessageWaiting && m.State != authn.MessageHeld {
 		return nil
 	}
-	next, err := sealMessage(m.Withdrawn(t.act.Now))
+	next, err := m.Withdrawn(t.act.Now).Record()
 	t.records = append(t.records, next)
 	return err
 }

@@ -124,7 +124,7 @@ func TestRefusedActsChangeNothing(t *testing.T) {
 	}
 
 	missing := []string{}
-	quiet := []string{"Due", "Open", "Holder", "Tick", "Activations", "Requests"} // refuse nothing
+	quiet := []string{"Due", "Open", "Holder", "Tick", "Activations", "Requests", "Spares", "Sweep"} // refuse nothing, or have tests of their own
 	for m := range reflect.TypeOf(h.desk).Methods() {
 		if _, tried := acts[m.Name]; !tried && !slices.Contains(quiet, m.Name) {
 			missing = append(missing, m.Name)

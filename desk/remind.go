@@ -106,7 +106,7 @@ func (d *Desk) expiryMails(page []token.Token, at reminders, rules life.Rules) (
 			m.Until = end
 			label := k.Serial
 			m.Fields["date"], m.Fields["instant"], m.Fields["last4"] = day(rules, end), moment(rules, end), label[max(0, len(label)-4):]
-			r, err := sealMessage(m)
+			r, err := m.Record()
 			if err != nil {
 				return nil, err
 			}

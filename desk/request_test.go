@@ -106,6 +106,18 @@ func TestK5OneOpenRequest(t *testing.T) {
 	h.refused(err, life.RequestLimit)
 }
 
+// TestK5OneRequestOvertakesAnother: the second one is refused although it was looked up before the first one was made.
+func TestK5OneRequestOvertakesAnother(t *testing.T) {
+	h := newHouse(t)
+	taro := h.account("taro")
+	apply := func() error {
+		_, err := h.desk.Apply(ctx, self(taro), desk.RequestOrder{Account: taro, Kind: life.AskNew})
+		return err
+	}
+	h.between(func() { h.ok(apply()) })
+	h.refused(apply(), life.RequestOpen)
+}
+
 // TestK5Decisions: of approvals and a refusal at once one decision stands.
 func TestK5Decisions(t *testing.T) {
 	h := newHouse(t)

@@ -39,15 +39,12 @@ func (t *table) save(c life.Change, no *life.Refusal) (saving, error) {
 	if err := t.saveTokenRecords(ch, c); err != nil {
 		return s, err
 	}
-	if no == nil {
-		ch.Records = append(ch.Records, t.records...)
-		mails, err := t.messages(c.Notices)
-		if err != nil {
-			return s, err
-		}
-		s.mails = len(mails)
-		ch.Records = append(ch.Records, mails...)
+	mails, err := t.messages(c.Notices)
+	if err != nil {
+		return s, err
 	}
+	s.mails = len(mails)
+	ch.Records = append(append(ch.Records, t.records...), mails...)
 	t.saveEvents(ch, c, no)
 	return s, nil
 }

@@ -50,7 +50,7 @@ func (d *door) from(station, name, text string, state ...byte) authn.Decision {
 	n := d.port.Add(1)
 	answer := make(chan authn.Decision, 1)
 	d.auth.Authenticate(&authn.Login{Client: d.gate, Name: []byte(name), Text: authn.NewSecret([]byte(text)), Station: []byte(station), State: state, Method: authn.PAP,
-		Source: netip.AddrPortFrom(netip.MustParseAddr("192.0.2.1"), uint16(n)), Packet: []byte{1, byte(n >> 8), byte(n)}, Arrived: time.Now()}, func(a authn.Decision) { answer <- a })
+		Source: netip.AddrPortFrom(netip.MustParseAddr("192.0.2.1"), uint16(n)), Packet: []byte{1, byte(n >> 8), byte(n)}, Arrived: time.Now(), Signed: true}, func(a authn.Decision) { answer <- a })
 	return <-answer
 }
 
@@ -122,6 +122,8 @@ func TestTemporary(t *testing.T) {
 	if n := len(acts); acts[n-1] != "temporary-codes.use" || acts[n-2] != "" {
 		t.Errorf("behind the login: %q", acts[n-2:])
 	}
+	spaced := d.show(taro)
+	d.want("as the page shows it", d.text("taro", spaced[:4]+" "+spaced[4:]), authn.Accept, authn.OKTemporary)
 	fourth := d.show(taro)
 	d.want("the device", d.text("taro", string(phone.code(d.house, 0).Reveal())), authn.Accept, authn.OK)
 	if acts := d.acts(); acts[len(acts)-1] != "temporary-codes.end" || d.spare(taro) {
@@ -130,7 +132,9 @@ func TestTemporary(t *testing.T) {
 	d.want("a code of the ended set", d.text("taro", fourth), authn.Reject, authn.WrongCode)
 	d.advance(2 * time.Minute)
 	d.want("the device goes on", d.text("taro", string(phone.code(d.house, 0).Reveal())), authn.Accept, authn.OK)
-	d.ok(d.db.VerifyChain(context.Background()))
+	if _, err := d.db.VerifyChain(context.Background()); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestTemporaryEnds: no code opens when the set's time is over, nor after it was ended by hand.
@@ -211,6 +215,7 @@ func TestTemporaryBehindPassword(t *testing.T) {
 		d.want("a wrong code behind the right one", d.text("taro", secret+wrongCode(code)), authn.Reject, authn.WrongCode)
 		d.want("a wrong one before the code", d.text("taro", "no"+code), authn.Reject, authn.WrongFirstRightCode)
 		d.want("both right", d.text("taro", secret+code), authn.Accept, authn.OKTemporary)
+		d.want("a wrong code of the device's length", d.text("taro", secret+wrongCode(string(phone.code(d.house, 0).Reveal()))), authn.Reject, authn.WrongCode)
 		d.want("the device", d.text("taro", secret+string(phone.code(d.house, 0).Reveal())), authn.Accept, authn.OK)
 	}
 }
@@ -223,6 +228,34 @@ type passwords struct {
 
 func (p passwords) Authenticate(_ context.Context, _ *authn.User, given authn.Secret) (authn.BindResult, error) {
 	return authn.BindResult{OK: string(given.Reveal()) == p.password}, nil
+}
+
+// TestTemporaryRepeated: a gateway that brings the same login again gets the same answer, but not once the set was ended, and
+// never for a first login, whose reply may be limited.
+func TestTemporaryRepeated(t *testing.T) {
+	d := newDoor(t, alone())
+	d.gate.RepeatWithin = 30 * time.Second
+	taro, jiro := d.account("taro"), d.account("jiro")
+	_, err := d.desk.GiveTemporary(context.Background(), admin, taro, time.Time{})
+	d.ok(err)
+	code := d.show(taro)
+	d.want("the code", d.text("taro", code), authn.Accept, authn.OKTemporary)
+	d.want("the same login", d.text("taro", code), authn.Accept, authn.OKRepeated)
+	d.want("from elsewhere", d.from("203.0.113.9", "taro", code), authn.Reject, authn.AlreadyUsed)
+	if v := desk.ViewTemporary(d.holder(taro).Temporary); v.Used != 1 {
+		t.Errorf("%d codes used", v.Used)
+	}
+	_, err = d.desk.EndTemporary(context.Background(), admin, taro)
+	d.ok(err)
+	if got := d.text("taro", code); got.Verdict == authn.Accept {
+		t.Errorf("after the set was ended: %v", got.Reason)
+	}
+	first, _, err := d.desk.GiveFirstLogin(context.Background(), admin, jiro, "registration", time.Time{})
+	d.ok(err)
+	d.want("a first login", d.text("jiro", string(first.Reveal())), authn.Accept, authn.OKFirstLogin)
+	if got := d.text("jiro", string(first.Reveal())); got.Verdict == authn.Accept {
+		t.Errorf("a first login again: %v", got.Reason)
+	}
 }
 
 // TestTemporaryAsked takes a temporary code as the answer of a dialogue.
@@ -308,11 +341,7 @@ func TestSpareOverRestore(t *testing.T) {
 	_, err := d.desk.GiveTemporary(context.Background(), admin, taro, time.Time{})
 	d.ok(err)
 	code := d.show(taro)
-	d.update(authn.Keys{Accounts: []authn.AccountID{taro}}, func(h *authn.Held) (authn.Change, error) { // as adopting does
-		a := *h.Accounts[0]
-		a.Spare = false
-		return authn.Change{Event: &authn.Event{At: d.now(), Kind: authn.ActEvent, Act: "test.restore", Step: token.NoStep}, Accounts: []*authn.Account{&a}}, nil
-	})
+	d.adopt(taro)
 	d.want("an old code", d.text("taro", code), authn.Reject, authn.WrongCode)
 	d.ok(d.choosePIN(taro, "8351"))
 	if d.spare(taro) {
@@ -323,6 +352,29 @@ func TestSpareOverRestore(t *testing.T) {
 	fresh := d.show(taro)
 	d.want("an old code beside a new one", d.text("taro", code), authn.Reject, authn.WrongCode)
 	d.want("a new one", d.text("taro", fresh), authn.Accept, authn.OKTemporary)
+
+	// Who never had a token may have codes of both kinds.
+	jiro := d.account("jiro")
+	_, err = d.desk.GiveTemporary(context.Background(), admin, jiro, time.Time{})
+	d.ok(err)
+	code = d.show(jiro)
+	d.adopt(jiro)
+	first, _, err := d.desk.GiveFirstLogin(context.Background(), admin, jiro, "", time.Time{})
+	d.ok(err)
+	d.want("an old code beside one for a first login", d.text("jiro", code), authn.Reject, authn.WrongCode)
+	d.adopt(jiro)
+	d.show(jiro)
+	d.want("an old one for a first login", d.text("jiro", string(first.Reveal())), authn.Reject, authn.WrongCode)
+}
+
+// adopt does to an account what adopting a restored file does.
+func (d *door) adopt(account authn.AccountID) {
+	d.t.Helper()
+	d.update(authn.Keys{Accounts: []authn.AccountID{account}}, func(h *authn.Held) (authn.Change, error) {
+		a := *h.Accounts[0]
+		a.Spare = false
+		return authn.Change{Event: &authn.Event{At: d.now(), Kind: authn.ActEvent, Act: "test.adopt", Step: token.NoStep}, Accounts: []*authn.Account{&a}}, nil
+	})
 }
 
 // TestSpareCostsOthersNothing: a login of an account without such codes looks at no record.

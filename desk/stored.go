@@ -38,7 +38,11 @@ func openHolder(a *authn.Account, r *authn.Record) (life.Holder, error) {
 	return h, nil
 }
 
-// sealHolder is the record of a user.
+// always is a Due that has passed.
+const always = 1
+
+// sealHolder is the record of a user. It is due when a loss lapses, and always while a token that waits is to end another one:
+// a login may take its first code, and knows nothing of that.
 func sealHolder(h *life.Holder) (*authn.Record, error) {
 	r := &authn.Record{RecordKey: holderKey(authn.AccountID(h.Account)), Account: authn.AccountID(h.Account)}
 	kept := *h
@@ -47,6 +51,9 @@ func sealHolder(h *life.Holder) (*authn.Record, error) {
 	for _, hold := range h.Holds {
 		if hold.Standing == token.Suspended && hold.Until != 0 && (r.Due == 0 || hold.Until < r.Due) {
 			r.Due = hold.Until
+		}
+		if len(hold.Replaces) > 0 {
+			r.Due = always
 		}
 		id := hold.Token
 		hold.Assignment = token.Assignment{}

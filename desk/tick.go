@@ -18,7 +18,7 @@ var system = Actor{By: life.BySystem}
 const keepLapsed = 30 * 24 * time.Hour
 
 // Tick does what time alone asks for: lost tokens and requests lapse, seeds of destroyed tokens are erased, links that lapsed
-// long ago end, and reminders of expiries are mailed. It is called every few seconds, by one caller at a time, and not while
+// long ago end, reminders of expiries are mailed, and once a day the directories are asked who is still there. It is called every few seconds, by one caller at a time, and not while
 // the clock is in doubt (S21). What fails is in the error, and is tried again the next time; the rest is done all the same.
 func (d *Desk) Tick(ctx context.Context) error {
 	now := d.Now()
@@ -32,6 +32,7 @@ func (d *Desk) Tick(ctx context.Context) error {
 				return err
 			}),
 		d.remind(ctx, now),
+		d.sweepDue(ctx, now),
 	)
 }
 
@@ -62,13 +63,23 @@ func refusal(err error) bool {
 	return errors.As(err, &no)
 }
 
-// lapse revokes what somebody reported lost and did not resume in time (P3).
+// lapse revokes what somebody reported lost and did not resume in time (P3), and what ended with the first code of another token
+// where a login took that code.
 func (d *Desk) lapse(ctx context.Context, r *authn.Record) error {
 	h, _, _, err := d.Holder(ctx, authn.AccountID(r.ID))
 	if err != nil {
 		return err
 	}
 	for _, hold := range h.Holds {
+		if hold.Standing == token.Active && len(hold.Replaces) > 0 {
+			o := about(system, "assignment.replace", authn.AccountID(r.ID), hold.Token)
+			o.rule = plain(func(act life.Act, s life.State) (life.Change, *life.Refusal) {
+				return act.EndReplaced(s, h.Account, hold.Token)
+			})
+			if _, err := d.do(ctx, o); err != nil && !refusal(err) {
+				return err
+			}
+		}
 		if hold.Standing != token.Suspended || hold.Until == 0 || hold.Until > d.Now().Unix() {
 			continue
 		}

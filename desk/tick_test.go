@@ -51,6 +51,31 @@ func TestO9Reminders(t *testing.T) {
 	}
 }
 
+// TestO9TwoRoundsOfReminders: of two that make the same reminders one counts, and tokens are listed four times an hour.
+func TestO9TwoRoundsOfReminders(t *testing.T) {
+	h := newHouse(t)
+	taro := h.account("taro")
+	d := h.stock("SN000001")
+	_, err := h.desk.Grant(ctx, admin, life.Assign, taro, d.ID, false)
+	h.ok(err)
+	h.setExpiry(d.ID, h.now().AddDate(0, 0, 31))
+	h.ok(h.desk.Tick(ctx))
+	h.advance(24 * time.Hour)
+	h.between(func() { h.ok(h.desk.Tick(ctx)) })
+	if err := h.desk.Tick(ctx); err == nil {
+		t.Error("a round that was overtaken went on")
+	}
+	if n := len(h.mails()); n != 1 {
+		t.Errorf("%d reminders of one expiry", n)
+	}
+	listed := h.desk.Store.(*store).listed
+	h.advance(15*time.Minute - time.Second)
+	h.ok(h.desk.Tick(ctx))
+	if h.desk.Store.(*store).listed != listed {
+		t.Error("tokens were listed before their time")
+	}
+}
+
 func (h *house) setExpiry(id token.ID, at time.Time) {
 	h.update(authn.Keys{Tokens: []token.ID{id}}, func(held *authn.Held) (authn.Change, error) {
 		k := *held.Token(id)

@@ -387,7 +387,10 @@ func guards() []guard {
 			h.token(hard).Form = token.Software
 			return h.resync(h.shows(hard, 20), h.shows(hard, 21))
 		}, time.Time{}},
-		{TokenKind, Resync, DriftFar, ByAdmin, func(h *house) *Refusal { return h.resync(h.shows(hard, 500), h.shows(hard, 501)) }, time.Time{}},
+		{TokenKind, Resync, DriftFar, ByAdmin, func(h *house) *Refusal {
+			h.a.Rules.StaffRange.Ahead = 40_000
+			return h.resync(h.shows(hard, 33_000), h.shows(hard, 33_001))
+		}, time.Time{}},
 
 		{ActivationKind, Issue, OnOperator, ByHelpDesk, func(h *house) *Refusal { return third(h.helpDesk().a.Issue(h.s, taro, 6, [32]byte{1}, false, nil)) }, time.Time{}},
 		{ActivationKind, Issue, ProofNeeded, ByPerson, func(h *house) *Refusal {

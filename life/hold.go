@@ -162,13 +162,36 @@ func (w *work) activate(verb Verb, h *Holder, t *token.Token, code Typed) (Chang
 	hold := w.set(verb, h, t.ID, token.Active)
 	hold.Why, hold.Until, hold.Replaces = WhyNone, 0, nil
 	h.Deferred = Deferral{}
+	w.endReplaced(h, replaces)
+	w.notify(NoticeAdded, h, t.ID, 0)
+	return w.done(), nil
+}
+
+// EndReplaced ends what a token in service was to end with its first right code, where a login took that code: a login knows
+// nothing of other tokens.
+func (a Act) EndReplaced(s State, who AccountID, id token.ID) (Change, *Refusal) {
+	w := a.open(s)
+	h := w.holder(who)
+	if h == nil {
+		return Change{}, refuse(NotFound, "")
+	}
+	hold := h.Hold(id)
+	if hold == nil || hold.Standing != token.Active || len(hold.Replaces) == 0 {
+		return Change{}, refuse(stands[HoldKind][h.stage(id)], id.String())
+	}
+	replaces := hold.Replaces
+	hold.Replaces = nil
+	w.holders[who] = true
+	w.endReplaced(h, replaces)
+	return w.done(), nil
+}
+
+func (w *work) endReplaced(h *Holder, replaces []token.ID) {
 	for _, old := range replaces {
 		if held := h.Hold(old); held != nil && held.Standing != token.Revoked {
 			w.end(Replace, h, old, WhyReplaced, false)
 		}
 	}
-	w.notify(NoticeAdded, h, t.ID, 0)
-	return w.done(), nil
 }
 
 // Enrol gives a user a new software token, made and sealed by the caller, that waits for its first right code. replaces are

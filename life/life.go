@@ -503,7 +503,7 @@ func (w *work) firstCode(t *token.Token, code Typed) *Refusal {
 		}
 		t.Drift, t.DriftDay = 0, 0
 		if t.Form == token.Hardware {
-			t.Drift, t.DriftDay = int8(off), token.Day(w.Now)
+			t.Drift, t.DriftDay = int16(off), token.Day(w.Now)
 		}
 	}
 	w.burn(t, m.Step)

@@ -127,8 +127,11 @@ func Defaults() Rules {
 	}
 }
 
-// maxDrift is what a token's drift can hold, in steps.
-const maxDrift = 127
+// maxDrift is what a token's drift can hold, in steps: eleven days of half a minute.
+const maxDrift = 1<<15 - 1
+
+// firstRange bounds where a first code is looked for, in steps: it opens the token with nothing before it.
+const firstRange = 127
 
 // Check says what is wrong with the numbers, all faults at once.
 func (r Rules) Check() error {
@@ -140,8 +143,8 @@ func (r Rules) Check() error {
 	if r.Devices < 1 || r.Devices > MostTokens {
 		bad("devices %d: want 1 to %d", r.Devices, MostTokens)
 	}
-	if r.FirstUse.Back > maxDrift || r.FirstUse.Ahead > maxDrift || r.FirstUse.Back < 0 || r.FirstUse.Ahead < 0 {
-		bad("first_use.range_steps: want 0 to %d", maxDrift)
+	if r.FirstUse.Back > firstRange || r.FirstUse.Ahead > firstRange || r.FirstUse.Back < 0 || r.FirstUse.Ahead < 0 {
+		bad("first_use.range_steps: want 0 to %d", firstRange)
 	}
 	if r.FirstTries.N < 1 || r.FirstTries.Per < time.Second {
 		bad("first_use.tries: want at least one in a time of at least a second")

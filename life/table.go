@@ -208,7 +208,7 @@ var Table = []Row{
 		Refused: []Code{SoftwareOnly, OtherExpiry, AskFirst, LastMaster, ResetLimit, ProofNeeded}, IDs: "K4 K6 O1 O2 O4 O10 Y1"},
 	{Kind: HoldKind, Verb: RevokeLost, From: []Stage{Pending, Active, Suspended}, To: []Stage{Revoked}, By: admins,
 		Refused: []Code{ReasonNeeded, LastMaster}, IDs: "O5"},
-	{Kind: HoldKind, Verb: Replace, From: []Stage{Pending, Active, Suspended}, To: []Stage{Revoked}, By: anybody | ByLogin, Inner: true, IDs: "O9 P3"},
+	{Kind: HoldKind, Verb: Replace, From: []Stage{Pending, Active, Suspended}, To: []Stage{Revoked}, By: anybody | ByLogin | BySystem, Inner: true, IDs: "O9 P3"},
 	{Kind: HoldKind, Verb: Lapse, From: []Stage{Suspended}, To: []Stage{Revoked}, By: BySystem, Refused: []Code{TooEarly, ByOperator}, IDs: "P3"},
 	{Kind: HoldKind, Verb: Undo, From: []Stage{Revoked}, To: []Stage{Pending, Active, Suspended}, By: admins,
 		Refused: []Code{Quarantined, TooLate, UndoUsed, TokenInUse, TokenExpired, Cooling, TooManyTokens, DeviceLimit}, IDs: "P2 S9"},

@@ -219,7 +219,7 @@ func (w *work) follow(t *token.Token, step int64) *Refusal {
 	if off < -maxDrift || off > maxDrift {
 		return refuse(DriftFar, label(t))
 	}
-	t.Drift, t.DriftDay = int8(off), token.Day(w.Now)
+	t.Drift, t.DriftDay = int16(off), token.Day(w.Now)
 	return nil
 }
 
@@ -250,7 +250,7 @@ func DriftReport(tokens []token.Token, least int, now time.Time) []token.Token {
 	return off
 }
 
-func abs(d int8) int { return max(int(d), -int(d)) }
+func abs(d int16) int { return max(int(d), -int(d)) }
 
 // Locks is what an account's failures closed, as the login rules have it.
 type Locks struct {

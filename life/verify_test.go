@@ -69,6 +69,15 @@ func TestV2(t *testing.T) {
 		_, no = h.a.Resync(h.s, hard, h.shows(hard, e.first+off), h.shows(hard, e.second+off))
 		refused(t, "the same two again", no, WrongCode, time.Time{})
 	}
+	// Staff may follow a clock that is a day off, either way.
+	for _, off := range []int64{-2880, 2879} {
+		h := newHouse()
+		h.must(t, "staff resync")(h.a.Resync(h.s, hard, h.shows(hard, off), h.shows(hard, off+1)))
+		tok := h.token(hard)
+		if m := tok.Evaluate(seed(hard), h.shows(hard, off+2), noon, token.LoginWindow); int64(tok.Drift) != off+1 || m.Result != token.Fresh {
+			t.Errorf("a day off: drift %d, want %d; the next code: %v", tok.Drift, off+1, m.Result)
+		}
+	}
 	h := newHouse().as(ByPerson)
 	at := func(n int64) Typed { return Typed(h.token(count).Code(seed(count), n)) }
 	for _, e := range []struct {

@@ -117,7 +117,7 @@ func (st *state) fence(report *Adoption, newest, now time.Time, ahead int, suspe
 		t := token.Token{Mode: x.mode, Period: x.period}
 		if last := t.StepAt(newest) + int64(x.drift) + int64(ahead); last > x.last {
 			x.last = last
-			st.noteNewest(last * int64(x.period))
+			st.noteStep(x)
 			report.Raised++
 		}
 	}

@@ -85,7 +85,7 @@ func appendCore(b []byte, ev *authn.Event, sum []byte) ([]byte, error) {
 	for _, x := range ev.Burnt {
 		b = binary.BigEndian.AppendUint64(b, uint64(x.Token))
 		b = binary.AppendVarint(b, x.Last)
-		b = append(b, byte(x.Drift), bit(x.Activated))
+		b = append(binary.AppendVarint(b, int64(x.Drift)), bit(x.Activated))
 		b = binary.AppendUvarint(b, uint64(x.DriftDay))
 	}
 	if ev.Digest != [16]byte{} {
@@ -166,7 +166,7 @@ func decodeCoreInPlace(core []byte, ev *authn.Event) (sum []byte, err error) {
 		notices = append(notices, authn.Notice(r.octet()))
 	}
 	for range r.count(maxBurnt) {
-		x := authn.Burnt{Token: token.ID(r.fixed64()), Last: r.varint(), Drift: int8(r.octet()), Activated: r.octet() != 0}
+		x := authn.Burnt{Token: token.ID(r.fixed64()), Last: r.varint(), Drift: r.drift(), Activated: r.octet() != 0}
 		x.DriftDay = uint16(r.upTo(math.MaxUint16))
 		burnt = append(burnt, x)
 	}
@@ -389,6 +389,16 @@ func (r *reader) varint() int64 {
 	}
 	r.rest = r.rest[n:]
 	return v
+}
+
+// drift reads the steps by which a token's clock is off.
+func (r *reader) drift() int16 {
+	v := r.varint()
+	if v != int64(int16(v)) {
+		r.fail()
+		return 0
+	}
+	return int16(v)
 }
 
 // upTo reads an unsigned number and refuses one above limit.

@@ -239,7 +239,7 @@ func testImages(t *testing.T, db *DB) {
 			t.Fatal(err)
 		}
 	}
-	check := func(what string, row uint8, last int64, drift int8) {
+	check := func(what string, row uint8, last int64, drift int16) {
 		t.Helper()
 		x, err := db.Account(a.ID)
 		if err != nil {

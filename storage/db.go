@@ -12,6 +12,9 @@
 // events that they do not hold yet (load.go). Acts of the life cycle write their slabs, and the rows that listings search,
 // together with their event.
 //
+// What the life cycle keeps beside them (links, requests, mails, operators and so on) are records (records.go): all in memory,
+// one sealed row each, written with the entry of their change.
+//
 // What has to hold: a step once burnt in memory is never forgotten while the process lives; nothing is acknowledged before
 // it is on disk; done is called in the order of the decisions; after a commit that failed nothing is decided until the
 // disk is sure again (recover.go).

@@ -114,6 +114,7 @@ func TestAdopt(t *testing.T) {
 	totp.Drift = 2
 	a := newAccount("u", hotp, totp, pending)
 	a.Assignments[2].Standing = token.Pending
+	a.Spare = true
 	create(t, db, []*authn.Account{a}, hotp, totp, pending)
 	closeDB(t, db)
 	backup := s.copySite(t)
@@ -148,8 +149,8 @@ func TestAdopt(t *testing.T) {
 			t.Errorf("assignment %d is %v, want %v", i, x.Assignments[i].Standing, want)
 		}
 	}
-	if x.Generation != a.Generation+1 {
-		t.Errorf("generation %d", x.Generation)
+	if x.Generation != a.Generation+1 || x.Spare {
+		t.Errorf("generation %d, codes without a token open: %v", x.Generation, x.Spare)
 	}
 	k, err := db.Token(totp.ID)
 	if want := now.Unix()/30 + 2 + 3; err != nil || k.Token.Last != want {
@@ -169,6 +170,49 @@ func TestAdopt(t *testing.T) {
 	closeDB(t, db)
 	if got := image(s.open(t)); got != before {
 		t.Errorf("reopened:\n%s\nwas:\n%s", got, before)
+	}
+}
+
+// TestAdoptDrift: a token whose clock is a day ahead of the others' does not close them for a day.
+func TestAdoptDrift(t *testing.T) {
+	s := newSite(t)
+	now := time.Now()
+	s.env.Now = func() time.Time { return now }
+	db := s.open(t)
+	ahead, plain := newToken(t, db, token.TOTP, 1), newToken(t, db, token.TOTP, 2)
+	ahead.Drift = 2880
+	a := newAccount("u", ahead, plain)
+	create(t, db, []*authn.Account{a}, ahead, plain)
+	if ok, err := burn(db, a.ID, ahead.ID, now.Unix()/30+2880); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	err := update(db, authn.Keys{Accounts: []authn.AccountID{a.ID}}, func(h *authn.Held) (authn.Change, error) { // as a resync does
+		k := *h.Token(ahead.ID)
+		k.Last += 2
+		return authn.Change{Event: act("x"), Tokens: []*token.Token{&k}, Reset: authn.ResetStep}, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	newest := now.Unix()/30*30 + 60
+	live := db.state.Load().newest.Load()
+	closeDB(t, db)
+	db = s.open(t)
+	if got := db.state.Load().newest.Load(); live != newest || got != newest {
+		t.Errorf("the newest step begins at %d, %d after a start, want %d", live, got, newest)
+	}
+	closeDB(t, db)
+	if _, err := Adopt(context.Background(), s.cfg, s.outer, s.env, "root", 1); err != nil {
+		t.Fatal(err)
+	}
+	db = s.open(t)
+	for _, c := range []struct {
+		id   token.ID
+		want int64
+	}{{ahead.ID, now.Unix()/30 + 2880 + 2 + 1}, {plain.ID, now.Unix()/30 + 2 + 1}} {
+		if k, err := db.Token(c.id); err != nil || k.Token.Last != c.want {
+			t.Errorf("token %v: last step %d, want %d: %v", c.id, k.Token.Last, c.want, err)
+		}
 	}
 }
 

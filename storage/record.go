@@ -65,9 +65,10 @@ type tokenRecord struct {
 	text     uint32 // texts: seed, serial, credential ID, name
 	version  uint32 // of the seed's data key
 	holder   uint32 // slot of one account that holds it + 1; others are in state.shared. Guarded by state.mu
-	seed     uint16 // octets, like the next three
+	drift    int16
 	driftDay uint16
 	period   uint16
+	seed     uint16 // octets, like the next three
 	serial   uint8
 	credID   uint8
 	name     uint8
@@ -76,7 +77,6 @@ type tokenRecord struct {
 	hash     token.Hash
 	digits   uint8
 	state    token.State
-	drift    int8
 
 	fingerprint [16]byte
 }

@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
+	"sort"
 	"sync"
 
 	"sekisho/authn"
@@ -32,18 +33,15 @@ type records struct {
 type recordTable struct {
 	byID     map[uint64]*authn.Record
 	byLookup map[[16]byte]uint64
-	ids      []uint64
-	accounts map[authn.AccountID][]uint64
-	due      []dueRecord
+	all      []*authn.Record // by ID
+	accounts map[authn.AccountID][]*authn.Record
+	due      []*authn.Record // by Due, those that have one
 }
 
-type dueRecord struct {
-	due int64
-	id  uint64
-}
+func compareID(a, b *authn.Record) int { return cmp.Compare(a.ID, b.ID) }
 
-func (a dueRecord) compare(b dueRecord) int {
-	return cmp.Or(cmp.Compare(a.due, b.due), cmp.Compare(a.id, b.id))
+func compareDue(a, b *authn.Record) int {
+	return cmp.Or(cmp.Compare(a.Due, b.Due), cmp.Compare(a.ID, b.ID))
 }
 
 func (rs *records) get(key authn.RecordKey) *authn.Record { return rs.kinds[key.Kind].byID[key.ID] }
@@ -51,7 +49,7 @@ func (rs *records) get(key authn.RecordKey) *authn.Record { return rs.kinds[key.
 // enter is put without order; sort follows.
 func (t *recordTable) enter(r *authn.Record) {
 	if t.byID == nil {
-		t.byID, t.byLookup, t.accounts = map[uint64]*authn.Record{}, map[[16]byte]uint64{}, map[authn.AccountID][]uint64{}
+		t.byID, t.byLookup, t.accounts = map[uint64]*authn.Record{}, map[[16]byte]uint64{}, map[authn.AccountID][]*authn.Record{}
 	}
 	t.byID[r.ID] = r
 	if r.Lookup != [16]byte{} {
@@ -63,12 +61,12 @@ func (t *recordTable) enter(r *authn.Record) {
 func (t *recordTable) put(r *authn.Record) {
 	t.drop(r.ID)
 	t.enter(r)
-	t.ids = insert(t.ids, r.ID, cmp.Compare[uint64])
+	t.all = insert(t.all, r, compareID)
 	if r.Account != 0 {
-		t.accounts[r.Account] = insert(t.accounts[r.Account], r.ID, cmp.Compare[uint64])
+		t.accounts[r.Account] = insert(t.accounts[r.Account], r, compareID)
 	}
 	if r.Due != 0 {
-		t.due = insert(t.due, dueRecord{r.Due, r.ID}, dueRecord.compare)
+		t.due = insert(t.due, r, compareDue)
 	}
 }
 
@@ -81,42 +79,42 @@ func (t *recordTable) drop(id uint64) {
 	if t.byLookup[r.Lookup] == id {
 		delete(t.byLookup, r.Lookup)
 	}
-	t.ids = without(t.ids, id, cmp.Compare[uint64])
+	t.all = without(t.all, r, compareID)
 	if r.Account != 0 {
-		if t.accounts[r.Account] = without(t.accounts[r.Account], id, cmp.Compare[uint64]); len(t.accounts[r.Account]) == 0 {
+		if t.accounts[r.Account] = without(t.accounts[r.Account], r, compareID); len(t.accounts[r.Account]) == 0 {
 			delete(t.accounts, r.Account)
 		}
 	}
 	if r.Due != 0 {
-		t.due = without(t.due, dueRecord{r.Due, id}, dueRecord.compare)
+		t.due = without(t.due, r, compareDue)
 	}
 }
 
 // sort brings the lists in order after records were entered.
 func (t *recordTable) sort() {
-	for id, r := range t.byID {
-		t.ids = append(t.ids, id)
-		if r.Account != 0 {
-			t.accounts[r.Account] = append(t.accounts[r.Account], id)
-		}
+	t.all = make([]*authn.Record, 0, len(t.byID))
+	for _, r := range t.byID {
+		t.all = append(t.all, r)
 		if r.Due != 0 {
-			t.due = append(t.due, dueRecord{r.Due, id})
+			t.due = append(t.due, r)
 		}
 	}
-	slices.Sort(t.ids)
-	for _, ids := range t.accounts {
-		slices.Sort(ids)
+	slices.SortFunc(t.all, compareID)
+	slices.SortFunc(t.due, compareDue)
+	for _, r := range t.all {
+		if r.Account != 0 {
+			t.accounts[r.Account] = append(t.accounts[r.Account], r)
+		}
 	}
-	slices.SortFunc(t.due, dueRecord.compare)
 }
 
-func insert[E any](list []E, x E, compare func(a, b E) int) []E {
-	at, _ := slices.BinarySearchFunc(list, x, compare)
-	return slices.Insert(list, at, x)
+func insert(list []*authn.Record, r *authn.Record, compare func(a, b *authn.Record) int) []*authn.Record {
+	at, _ := slices.BinarySearchFunc(list, r, compare)
+	return slices.Insert(list, at, r)
 }
 
-func without[E any](list []E, x E, compare func(a, b E) int) []E {
-	at, ok := slices.BinarySearchFunc(list, x, compare)
+func without(list []*authn.Record, r *authn.Record, compare func(a, b *authn.Record) int) []*authn.Record {
+	at, ok := slices.BinarySearchFunc(list, r, compare)
 	if !ok {
 		return list
 	}
@@ -164,45 +162,42 @@ func (db *DB) Records(q authn.RecordQuery) ([]*authn.Record, error) {
 
 // page finds the records that fit, in the order of the page.
 func (t *recordTable) page(q authn.RecordQuery) []*authn.Record {
-	ids, limit := t.narrow(q), pageSize(q.Limit)
-	from, to := 0, len(ids)
+	list, limit := t.narrow(q), pageSize(q.Limit)
+	from, to := 0, len(list)
 	if q.After != 0 {
-		from, _ = slices.BinarySearch(ids, q.After+1)
+		from = sort.Search(to, func(i int) bool { return list[i].ID > q.After })
 	}
 	if q.Before != 0 {
-		to, _ = slices.BinarySearch(ids, q.Before)
+		to = sort.Search(to, func(i int) bool { return list[i].ID >= q.Before })
 	}
 	var page []*authn.Record
 	for n := 0; n < to-from && len(page) < limit; n++ {
-		at := from + n
+		r := list[from+n]
 		if q.Newest {
-			at = to - 1 - n
+			r = list[to-1-n]
 		}
-		if r := t.byID[ids[at]]; fitsRecord(q, r) {
+		if fitsRecord(q, r) {
 			page = append(page, r)
 		}
 	}
 	return page
 }
 
-// narrow gives the IDs to look through, in order: few where an index leaves few.
-func (t *recordTable) narrow(q authn.RecordQuery) []uint64 {
+// narrow gives the records to look through, by ID: few where an index leaves few.
+func (t *recordTable) narrow(q authn.RecordQuery) []*authn.Record {
 	if q.Account != 0 {
 		return t.accounts[q.Account]
 	}
 	if q.DueBy == 0 {
-		return t.ids
+		return t.all
 	}
-	n, _ := slices.BinarySearchFunc(t.due, dueRecord{q.DueBy, 1<<64 - 1}, dueRecord.compare)
-	if n > len(t.ids)/8 {
-		return t.ids // a page fills soon
+	n := sort.Search(len(t.due), func(i int) bool { return t.due[i].Due > q.DueBy })
+	if n > len(t.all)/8 {
+		return t.all // a page fills soon
 	}
-	ids := make([]uint64, n)
-	for i, d := range t.due[:n] {
-		ids[i] = d.id
-	}
-	slices.Sort(ids)
-	return ids
+	list := slices.Clone(t.due[:n])
+	slices.SortFunc(list, compareID)
+	return list
 }
 
 func fitsRecord(q authn.RecordQuery, r *authn.Record) bool {

@@ -218,7 +218,7 @@ func testRecordPages(t *testing.T, db *DB) {
 		t.Fatal(err)
 	}
 	all = all[:300]
-	slices.SortFunc(all, func(a, b *authn.Record) int { return dueRecord{0, a.ID}.compare(dueRecord{0, b.ID}) })
+	slices.SortFunc(all, compareID)
 	for _, q := range []authn.RecordQuery{
 		{}, {Account: 2}, {States: []uint8{1, 2}}, {DueBy: 3}, {DueBy: 90}, {Account: 1, States: []uint8{0}, DueBy: 50}, {Account: 77},
 	} {
@@ -254,6 +254,15 @@ func testRecordPages(t *testing.T, db *DB) {
 				t.Errorf("%+v: %d records, want %d", q, len(got), len(want))
 			}
 		}
+	}
+	for _, q := range []authn.RecordQuery{{After: 1<<64 - 1}, {After: all[9].ID, Before: all[9].ID}, {DueBy: 1<<63 - 1, Account: 77}} {
+		q.Kind = authn.MessageRecord
+		if page, err := db.Records(q); err != nil || len(page) != 0 {
+			t.Errorf("%+v: %d records, %v", q, len(page), err)
+		}
+	}
+	if page, err := db.Records(authn.RecordQuery{Kind: authn.MessageRecord, DueBy: 1<<63 - 1}); err != nil || len(page) != 100 {
+		t.Errorf("due ever: %d records, %v", len(page), err)
 	}
 	if page, err := db.Records(authn.RecordQuery{Kind: authn.MessageRecord}); err != nil || len(page) != 100 {
 		t.Errorf("a page without a limit: %d, %v", len(page), err)

@@ -144,7 +144,7 @@ func (w *walker) login(h *authn.Held) *authn.Event {
 		ev.Guard, ev.GuardSet = g, true
 	}
 	if rapid.Bool().Draw(w.r, "burn") {
-		ev.Burnt = []authn.Burnt{{Token: tok.ID, Last: tok.Last + rapid.Int64Range(-3, 5).Draw(w.r, "by"), Drift: int8(rapid.IntRange(-20, 20).Draw(w.r, "drift")),
+		ev.Burnt = []authn.Burnt{{Token: tok.ID, Last: tok.Last + rapid.Int64Range(-3, 5).Draw(w.r, "by"), Drift: int16(rapid.IntRange(-3000, 3000).Draw(w.r, "drift")),
 			DriftDay: uint16(rapid.IntRange(0, 60000).Draw(w.r, "drift day")), Activated: rapid.Bool().Draw(w.r, "activated")}}
 	}
 	return ev
@@ -154,6 +154,7 @@ func (w *walker) act(h *authn.Held) authn.Change {
 	a, tok := *h.Accounts[0], *h.Tokens[0]
 	a.Generation++
 	a.Name += "x"
+	a.Spare = rapid.Bool().Draw(w.r, "spare")
 	a.Assignments = slices.Clone(a.Assignments)
 	a.Assignments[0].Standing = token.Standing(rapid.IntRange(1, 4).Draw(w.r, "standing"))
 	tok.Name += "y"

@@ -27,6 +27,7 @@ func drawAccount(t *rapid.T, id uint64) *authn.Account {
 	if rapid.Bool().Draw(t, "pin") {
 		a.PIN.Salt[3], a.PIN.Sum[7] = 1, rapid.Byte().Draw(t, "sum")
 	}
+	a.Spare = rapid.Bool().Draw(t, "spare")
 	g := &a.Guard
 	if rapid.Bool().Draw(t, "counts") {
 		g.Row, g.TheftRun, g.Stopped = [2]uint8{rapid.Byte().Draw(t, "row"), 1}, 2, authn.StopK
@@ -47,7 +48,7 @@ func drawToken(t *rapid.T, id uint64) *token.Token {
 		Name: rapid.StringN(0, 8, 60).Draw(t, "label"), Form: token.Hardware, Mode: token.HOTP, Hash: token.SHA256, Digits: 8,
 		State: rapid.SampledFrom([]token.State{token.InStock, token.InUse, token.Destroyed}).Draw(t, "state"),
 		Start: rapid.Int64().Draw(t, "start"), Expiry: rapid.Int64().Draw(t, "expiry"), Last: rapid.Int64Min(-1).Draw(t, "last"),
-		Drift: int8(rapid.IntRange(-128, 127).Draw(t, "drift")), DriftDay: rapid.Uint16().Draw(t, "drift day")}
+		Drift: int16(rapid.IntRange(-32768, 32767).Draw(t, "drift")), DriftDay: rapid.Uint16().Draw(t, "drift day")}
 	tok.Fingerprint[0], tok.Fingerprint[1] = byte(id), byte(id>>8)
 	tok.Sealed.Version = rapid.Uint32().Draw(t, "version")
 	if data := rapid.SliceOfN(rapid.Byte(), 0, 80).Draw(t, "seed"); len(data) > 0 {

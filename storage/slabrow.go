@@ -88,8 +88,8 @@ func appendTokenRecord(b []byte, t *token.Token) []byte {
 }
 
 // appendSteps writes what logins own of a token.
-func appendSteps(b []byte, last int64, drift int8, day uint16) []byte {
-	b = append(binary.AppendVarint(b, last), byte(drift))
+func appendSteps(b []byte, last int64, drift int16, day uint16) []byte {
+	b = binary.AppendVarint(binary.AppendVarint(b, last), int64(drift))
 	return binary.AppendUvarint(b, uint64(day))
 }
 
@@ -250,7 +250,7 @@ func (st *state) loadTokenState(number uint32, seq uint64, blob []byte) error {
 	sl := st.tokens.slab(number)
 	sl.state = seq
 	return eachRecord(blob, func(place uint32, r *reader) {
-		last, drift, day := r.varint(), int8(r.octet()), uint16(r.upTo(math.MaxUint16))
+		last, drift, day := r.varint(), r.drift(), uint16(r.upTo(math.MaxUint16))
 		x := &sl.records[place]
 		if x.id == 0 || r.bad {
 			r.fail()

@@ -239,6 +239,7 @@ func (s *state) putToken(slot uint32, t *token.Token) {
 		s.forget(slot, r)
 	}
 	s.sealToken(r, t)
+	s.noteStep(r)
 	s.counts[t.State]++
 	if t.State == token.Destroyed {
 		s.bury(r.fingerprint, r.last)
@@ -370,13 +371,18 @@ func (s *state) burn(r *tokenRecord, b *authn.Burnt) {
 
 // noteBurnt keeps what follows from a burnt step beside the token itself.
 func (s *state) noteBurnt(r *tokenRecord) {
-	if r.mode == token.TOTP && r.last != token.NoStep {
-		s.noteNewest(r.last * int64(r.period))
-	}
+	s.noteStep(r)
 	if r.state == token.Destroyed {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.bury(r.fingerprint, r.last)
+	}
+}
+
+// noteStep keeps when the last step began by the site's clock: that of a token may be a day off.
+func (s *state) noteStep(r *tokenRecord) {
+	if r.mode == token.TOTP && r.last != token.NoStep {
+		s.noteNewest((r.last - int64(r.drift)) * int64(r.period))
 	}
 }
 

@@ -184,7 +184,7 @@ func image(db *DB) string {
 	for _, slot := range st.accountIDs.all() {
 		st.openAccount(st.accounts.at(slot), &im)
 		a := &im.a
-		lines = append(lines, fmt.Sprintf("%v %q %q %q gen %d holds %v pin %v guard %x\n", a.ID, a.Directory, a.External, a.Name, a.Generation, a.Assignments, a.PIN, appendGuard(nil, &a.Guard)))
+		lines = append(lines, fmt.Sprintf("%v %q %q %q gen %d holds %v pin %v spare %v guard %x\n", a.ID, a.Directory, a.External, a.Name, a.Generation, a.Assignments, a.PIN, a.Spare, appendGuard(nil, &a.Guard)))
 	}
 	for _, slot := range st.tokenIDs.all() {
 		var t token.Token
@@ -193,7 +193,7 @@ func image(db *DB) string {
 	}
 	slices.Sort(lines)
 	fmt.Fprint(&b, lines)
-	fmt.Fprintf(&b, "users %d serials %d seeds %d claims %v tombstones %v counts %v ratchets %v newest %d\n", st.users.n, st.serials.n, st.seeds.n, st.claims, st.tombstones, st.counts, st.ratchets, st.newest.Load())
+	fmt.Fprintf(&b, "users %d serials %d seeds %d claims %v tombstones %v counts %v ratchets %v\n", st.users.n, st.serials.n, st.seeds.n, st.claims, st.tombstones, st.counts, st.ratchets)
 	b.WriteString(recordImage(db))
 	return b.String()
 }

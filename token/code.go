@@ -277,7 +277,7 @@ func Day(now time.Time) uint16 {
 // DriftAfter is the drift after the accept of a step (S22): a hardware token whose code came from beside the expected
 // step moves by one step, at most once in seven days and never past 20 steps; a drift beyond them, from a resync, only
 // comes back. Software runs on a phone that keeps time.
-func (t *Token) DriftAfter(step int64, now time.Time) (drift int8, day uint16) {
+func (t *Token) DriftAfter(step int64, now time.Time) (drift int16, day uint16) {
 	if t.Mode != TOTP || t.Form != Hardware {
 		return 0, 0
 	}

@@ -218,7 +218,7 @@ func TestOtherSpellings(t *testing.T) {
 // TestWindowIsExact is B12: of 10,001 steps around now exactly the window's open, judged by step (S16).
 func TestWindowIsExact(t *testing.T) {
 	const at, span = 2_000_000, 5_000
-	for _, drift := range []int8{-20, -1, 0, 1, 20} {
+	for _, drift := range []int16{-20, -1, 0, 1, 20} {
 		for _, w := range []Window{{}, LoginWindow, {Back: 2}, {Ahead: 3}, {Back: 10, Ahead: 10}} {
 			tok := totp(SHA256, 8)
 			tok.Drift = drift
@@ -280,10 +280,10 @@ func TestDriftAfter(t *testing.T) {
 		name      string
 		form      Form
 		mode      Mode
-		drift     int8
+		drift     int16
 		changed   uint16
 		step      int64
-		want      int8
+		want      int16
 		wantSince uint16
 	}{
 		{"on time", Hardware, TOTP, 0, 0, at, 0, 0},

@@ -315,11 +315,11 @@ func (r *Row) ours(e *element) error {
 	}
 	t.DriftDay = uint16(number("DriftDay", 1<<16-1))
 	if text := e.attr("Drift"); text != "" && err == nil {
-		n, bad := strconv.ParseInt(text, 10, 8)
+		n, bad := strconv.ParseInt(text, 10, 16)
 		if bad != nil {
-			err = e.fault("Drift %s: want a number from -128 to 127", shown(text))
+			err = e.fault("Drift %s: want a number from -32768 to 32767", shown(text))
 		}
-		t.Drift = int8(n)
+		t.Drift = int16(n)
 	}
 	return err
 }

@@ -51,7 +51,7 @@ func drawExported(t *rapid.T, i int) exported {
 	k.Last = rapid.Int64Range(NoStep, MaxCounter-1).Draw(t, "last")
 	if k.Mode == TOTP {
 		k.Period = uint16(rapid.IntRange(MinPeriod, MaxPeriod).Draw(t, "period"))
-		k.Drift = rapid.Int8().Draw(t, "drift")
+		k.Drift = rapid.Int16().Draw(t, "drift")
 		if k.Drift != 0 {
 			k.DriftDay = rapid.Uint16().Draw(t, "day")
 		}
@@ -299,7 +299,7 @@ func TestOurExtensionFaults(t *testing.T) {
 		"form":      {`Form="hardware"`, `Form="glass"`, `<Token>: Form "glass": want software or hardware`},
 		"no form":   {` Form="hardware"`, ``, "want software or hardware"},
 		"last step": {`LastStep="29000000"`, `LastStep="-9"`, `<Token>: LastStep "-9"`},
-		"drift":     {`Drift="-2"`, `Drift="200"`, `<Token>: Drift "200"`},
+		"drift":     {`Drift="-2"`, `Drift="40000"`, `<Token>: Drift "40000"`},
 		"day":       {`DriftDay="20000"`, `DriftDay="x"`, `<Token>: DriftDay "x"`},
 	} {
 		changed := strings.Replace(text, c[0], c[1], 1)

@@ -173,7 +173,7 @@ type Token struct {
 	Sealed       SealedSeed
 
 	Last     int64 // highest step ever burnt, or NoStep. HOTP: the counter of the code
-	Drift    int8  // whole steps to add to the clock's step (S22)
+	Drift    int16 // whole steps to add to the clock's step (S22)
 	DriftDay uint16
 }
 

@@ -2,7 +2,10 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,26 +13,49 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
+	"os"
 	"strings"
 	"syscall"
 
 	"sekisho/admin"
 )
 
-// api calls the service over its local socket. There is no timeout of its own: the service bounds what it does, and a
-// signal ends the command.
+// api calls the service over its local socket, or over the network with an API key. There is no timeout of its own: the
+// service bounds what it does, and a signal ends the command.
 type api struct {
 	socket string
+	base   string // URL of the service; of the local socket, a name for it
+	key    string // API key; empty: the kernel says who calls
 	http   *http.Client
 }
 
 func (a *app) api() *api {
+	if server := cmp.Or(a.server, os.Getenv("SEKISHO_SERVER")); server != "" {
+		transport := http.DefaultTransport.(*http.Transport).Clone()
+		if a.caFile != "" {
+			transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: authorities(a.caFile)}
+		}
+		return &api{base: strings.TrimSuffix(server, "/"), key: os.Getenv("SEKISHO_API_KEY"), http: &http.Client{Transport: transport, CheckRedirect: noRedirect}}
+	}
 	socket := socketOf(a.socket, a.config)
-	return &api{socket, &http.Client{Transport: &http.Transport{
+	return &api{socket: socket, base: "http://sekisho", http: &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
 		},
 	}}}
+}
+
+// noRedirect follows none: an API key goes nowhere but to the server that was named.
+func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+// authorities reads a file of certificates; one that cannot be read trusts nobody, and the connection says so.
+func authorities(path string) *x509.CertPool {
+	pool := x509.NewCertPool()
+	if pem, err := os.ReadFile(path); err == nil {
+		pool.AppendCertsFromPEM(pem)
+	}
+	return pool
 }
 
 // call sends body as JSON (or as it is, when it is a reader) and decodes the answer into reply, which may be nil.
@@ -79,9 +105,15 @@ func (c *api) send(ctx context.Context, method, path string, body any) (*http.Re
 		}
 		reader = bytes.NewReader(text)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, "http://sekisho"+path, reader)
+	if err := c.safe(); err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, reader)
 	if err != nil {
 		return nil, err
+	}
+	if c.key != "" {
+		req.Header.Set("Authorization", "Bearer "+c.key)
 	}
 	if reader != nil {
 		req.Header.Set("Content-Type", kind)
@@ -97,17 +129,34 @@ func (c *api) send(ctx context.Context, method, path string, body any) (*http.Re
 	return nil, refusal(res)
 }
 
+// safe refuses to send a key, or anything that an operator types, in the clear.
+func (c *api) safe() error {
+	if c.socket != "" {
+		return nil
+	}
+	u, err := url.Parse(c.base)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+		return usageError{fmt.Errorf("--server %q is no address; write it like https://otp-admin.example.com:8443", c.base)}
+	case u.Scheme == "http" && u.Hostname() != "localhost" && !net.ParseIP(u.Hostname()).IsLoopback():
+		return usageError{fmt.Errorf("--server %s would carry the key in the clear; give an https:// address", c.base)}
+	case c.key == "":
+		return errors.New("no API key: put one that 'sekisho operator key make' showed into SEKISHO_API_KEY")
+	}
+	return nil
+}
+
 // unreachable says why nobody answered and what to do.
 func (c *api) unreachable(err error) error {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return statusError(1)
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+	case c.socket != "" && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED)):
 		return fmt.Errorf(wordNoService, c.socket)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf(wordNoSocketRight, c.socket)
 	}
-	return fmt.Errorf("speaking to the service on %s: %w", c.socket, err)
+	return fmt.Errorf("speaking to the service on %s: %w", cmp.Or(c.socket, c.base), err)
 }
 
 // refusal reads a problem as sentences for people.

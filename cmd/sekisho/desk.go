@@ -25,8 +25,8 @@ func (s *service) desk(config *Config, directories authn.Directories) *desk.Desk
 		},
 		Issuer:    config.Enroll.Issuer,
 		Forget:    func(accounts ...authn.AccountID) { s.radius.Forget(accounts...) },
-		Wake:      s.mails.Wake,
 		Operators: s.operatorsWithRoles,
+		Wake:      s.mails.Wake,
 		Now:       time.Now, Log: s.log,
 	}
 	if config.SelfService.On() {
@@ -36,11 +36,15 @@ func (s *service) desk(config *Config, directories authn.Directories) *desk.Desk
 	return d
 }
 
-// operatorsWithRoles are the operators as the life cycle knows them; auditors act for nobody.
+// lifeRoles are operators' roles as the rules of the life cycle know them. To these an auditor is an operator, whom the help desk
+// does not touch.
+var lifeRoles = map[operator.Role]life.Who{operator.Auditor: life.ByHelpDesk, operator.Helpdesk: life.ByHelpDesk, operator.Admin: life.ByAdmin, operator.Master: life.ByMaster}
+
+// operatorsWithRoles are the operators as the life cycle knows them.
 func (s *service) operatorsWithRoles() (all []desk.Operator, err error) {
 	roles, err := admin.AllOperators(s.db)
 	for account, role := range roles {
-		if who, acts := map[operator.Role]life.Who{operator.Helpdesk: life.ByHelpDesk, operator.Admin: life.ByAdmin, operator.Master: life.ByMaster}[role]; acts {
+		if who := lifeRoles[role]; who != 0 {
 			all = append(all, desk.Operator{Account: account, Role: who})
 		}
 	}
@@ -79,6 +83,10 @@ func (s deskStore) Expiring(ctx context.Context, before time.Time, after token.I
 		}
 	}
 	return all, nil
+}
+
+func (s deskStore) AccountsOf(ctx context.Context, directory string, after authn.AccountID) ([]*authn.Account, error) {
+	return s.DB.Accounts(ctx, storage.AccountFilter{Directory: directory, After: after, Limit: 1000})
 }
 
 // tickEvery is how often the desk looks at what time alone asks for.

@@ -31,6 +31,8 @@ type app struct {
 	out, err io.Writer
 	environ  []string
 	socket   string // --socket
+	server   string // --server
+	caFile   string // --ca
 	config   string // --config
 	json     bool   // --json
 }
@@ -70,7 +72,7 @@ func (a *app) root() *cobra.Command {
 		Short: "Logins with one-time passwords for VPN gateways",
 		Long: "Sekisho answers VPN gateways over RADIUS. It asks the directory for the password and checks a one-time code.\n\n" +
 			"Try 'sekisho demo' first. 'sekisho serve' runs the service; the other commands speak to it over its local socket\n" +
-			"(root, the service's own user and admin.operators may).",
+			"(root, the service's own user and admin.operators may), or with --server and an API key.",
 		SilenceErrors: true, SilenceUsage: true,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
@@ -86,7 +88,8 @@ func (a *app) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		a.serveCommand(), a.demoCommand(), a.initCommand(), a.checkConfigCommand(), a.configCommand(), a.healthCommand(), a.keysCommand(), a.backupCommand(), a.restoreCommand(),
-		a.tokenCommand(), a.userCommand(), a.clientCommand(), a.clockCommand(), a.loginsCommand(), a.auditCommand(), a.mailCommand(), a.explainCommand(), a.testCommand(), a.importCommand(),
+		a.tokenCommand(), a.userCommand(), a.operatorCommand(), a.clientCommand(), a.clockCommand(), a.loginsCommand(), a.auditCommand(), a.mailCommand(), a.explainCommand(), a.testCommand(),
+		a.importCommand(),
 		a.attributesCommand(), a.manCommand(), a.versionCommand(),
 	)
 	return root
@@ -132,6 +135,8 @@ func group(use, short string, commands ...*cobra.Command) *cobra.Command {
 func (a *app) remote(cmd *cobra.Command) *cobra.Command {
 	cmd.Flags().StringVar(&a.socket, "socket", "", "admin `socket` of the service (default: $SEKISHO_SOCKET, else from the configuration, else "+defaultSocket+")")
 	cmd.Flags().StringVar(&a.config, "config", "", "configuration `file` that names the socket (default "+defaultConfig+")")
+	cmd.Flags().StringVar(&a.server, "server", "", "`URL` of the service, instead of the socket, with an API key in $SEKISHO_API_KEY (default: $SEKISHO_SERVER)")
+	cmd.Flags().StringVar(&a.caFile, "ca", "", "with --server: `file` of certificates that may have signed the server's (default: the system's)")
 	return cmd
 }
 
