@@ -59,6 +59,17 @@ var actKinds = map[string]map[string]act{
 		"resend": {Right: operator.Assign},
 		"revoke": {Right: operator.Assign, Fields: []string{"reason"}, Grave: true},
 	},
+	"approvals": {
+		"agree":    {},
+		"refuse":   {Fields: []string{"sentence"}, Grave: true},
+		"withdraw": {},
+	},
+	"operators": {
+		"remove": {Right: operator.Operators, Grave: true, Method: http.MethodDelete, Path: "-"},
+	},
+	"sessions": {
+		"end": {Grave: true, Method: http.MethodDelete, Path: "-"},
+	},
 	"service": {
 		"reload":       {Right: operator.Configuration, Path: "config/reload", Command: "config reload"},
 		"accept-clock": {Right: operator.Configuration, Grave: true, Path: "clock/accept", Command: "clock accept"},
@@ -101,7 +112,11 @@ func (p *Pages) actRoutes(mux *http.ServeMux) {
 
 // actOf makes the page of an act; nil where there is none or the role may not do it, which was answered.
 func (p *Pages) actOf(w http.ResponseWriter, r *http.Request, kind string) *actPage {
-	v := p.open(w, r, kind)
+	menuPage := kind
+	if kind == "service" {
+		menuPage = "diagnostics"
+	}
+	v := p.open(w, r, menuPage)
 	if v == nil {
 		return nil
 	}
@@ -152,6 +167,9 @@ func (a *actPage) call() string {
 		return "/api/v1/" + path
 	case "gateways":
 		return apiPath("clients", a.Subject) + "/" + path
+	}
+	if path == "-" {
+		return apiPath(a.Kind, a.Subject)
 	}
 	return apiPath(a.Kind, a.Subject) + "/" + path
 }
@@ -217,7 +235,7 @@ func (p *Pages) doAct(kind string) http.HandlerFunc {
 			return
 		}
 		var in any
-		if page.method() == http.MethodPost && (len(page.Act.Fields) > 0 || page.Kind == "tokens" || page.Kind == "activations") {
+		if page.method() != http.MethodDelete && (len(page.Act.Fields) > 0 || page.Kind == "tokens" || page.Kind == "activations") {
 			in = page.body(r)
 		}
 		var out struct {
@@ -231,10 +249,7 @@ func (p *Pages) doAct(kind string) http.HandlerFunc {
 		case problem == nil:
 			sayNext(w, "act", page.Title)
 			http.Redirect(w, r, page.Back, http.StatusSeeOther)
-		case problem.Code == "step-up":
-			p.askStepUp(w, r, &page.view, page.Back, nil)
-		case problem.Status == http.StatusUnauthorized:
-			p.toSignIn(w, r)
+		case p.refused(w, r, &page.view, page.Back, problem):
 		default:
 			page.view.Problem = problemIn(page.Lang, problem)
 			for i := range page.Fields { // codes are typed anew, the rest stays

@@ -35,7 +35,7 @@ func (a *answer) Write(b []byte) (int, error) {
 func (a *answer) Flush() {}
 
 // passed are the headers of a browser's request that the API sees: who asks, and from where.
-var passed = []string{"Cookie", "User-Agent", "X-Forwarded-For", "X-Forwarded-Proto", "Forwarded"}
+var passed = []string{"Cookie", "User-Agent", "X-Forwarded-For", "X-Forwarded-Proto", "Forwarded", "Approval"}
 
 // send calls the API as the browser of r.
 func (p *Pages) send(r *http.Request, method, path, kind string, body io.Reader, length int64) *answer {

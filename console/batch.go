@@ -89,10 +89,7 @@ func (p *Pages) batch(w http.ResponseWriter, r *http.Request, do bool) {
 	var out admin.Revoked
 	problem := p.ask(r, http.MethodPost, path, in, &out)
 	switch {
-	case problem != nil && problem.Code == "step-up":
-		p.askStepUp(w, r, v, "/tokens", nil)
-	case problem != nil && problem.Status == http.StatusUnauthorized:
-		p.toSignIn(w, r)
+	case problem != nil && p.refused(w, r, v, "/tokens", problem):
 	case problem != nil:
 		page.view.Problem = problemIn(v.Lang, problem)
 		p.show(w, problem.Status, "batch", page)
@@ -112,6 +109,10 @@ func (p *Pages) undoBatch(w http.ResponseWriter, r *http.Request) {
 	if v == nil {
 		return
 	}
+	if err := r.ParseForm(); err != nil {
+		p.fail(w, r, v, &admin.Problem{Status: http.StatusBadRequest, Code: "bad-input"})
+		return
+	}
 	var holds []admin.RevokedHold
 	for _, text := range r.PostForm["hold"] {
 		account, token, _ := strings.Cut(text, ":")
@@ -120,8 +121,7 @@ func (p *Pages) undoBatch(w http.ResponseWriter, r *http.Request) {
 	var out admin.Undone
 	problem := p.ask(r, http.MethodPost, "/api/v1/undo", map[string]any{"holds": holds}, &out)
 	switch {
-	case problem != nil && problem.Code == "step-up":
-		p.askStepUp(w, r, v, "/tokens", nil)
+	case problem != nil && p.refused(w, r, v, "/tokens", problem):
 	case problem != nil:
 		v.Here = "/tokens"
 		p.fail(w, r, v, problem)

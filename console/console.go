@@ -12,10 +12,12 @@ package console
 
 import (
 	"embed"
+	"fmt"
 	"html/template"
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"time"
 )
 
@@ -60,6 +62,10 @@ func (p *Pages) Handler() http.Handler {
 	mux.HandleFunc("POST /import", p.doImport)
 	mux.HandleFunc("GET /requests", p.requests)
 	mux.HandleFunc("GET /activations", p.activations)
+	mux.HandleFunc("GET /approvals", p.approvals)
+	mux.HandleFunc("GET /operators", p.operators)
+	mux.HandleFunc("POST /operators", p.addOperator)
+	mux.HandleFunc("GET /sessions", p.sessions)
 	mux.HandleFunc("GET /audit", p.audit)
 	mux.HandleFunc("POST /audit/verify", p.verifyAudit)
 	mux.HandleFunc("GET /diagnostics", p.diagnostics)
@@ -67,6 +73,7 @@ func (p *Pages) Handler() http.Handler {
 	p.actRoutes(mux)
 	p.batchRoutes(mux)
 	p.stepUpRoutes(mux)
+	p.secondRoutes(mux)
 	return p.guard(mux)
 }
 
@@ -92,6 +99,13 @@ func (p *Pages) guard(next http.Handler) http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Frame-Options", "DENY")
 		h.Set("Cache-Control", "no-store")
+		defer func() {
+			if fault := recover(); fault != nil {
+				// The value can hold what a form brought, so its type has to do.
+				p.Log.Error("the console met a fault", "path", r.URL.Path, "fault", fmt.Sprintf("%T", fault), "stack", string(debug.Stack()))
+				http.Error(w, word(languageOf(r), "problem.fault"), http.StatusInternalServerError)
+			}
+		}()
 		inner.ServeHTTP(w, r)
 	})
 }

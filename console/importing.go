@@ -58,7 +58,11 @@ func (p *Pages) doImport(w http.ResponseWriter, r *http.Request) {
 	case problem == nil:
 		page.Report, page.Done = report, !report.DryRun
 	case problem.Code == "step-up":
-		page.view.Problem, status = problemIn(v.Lang, problem), problem.Status
+		p.askAlone(w, v, "/import", nil)
+		return
+	case problem.Status == http.StatusUnauthorized:
+		p.toSignIn(w, r)
+		return
 	default:
 		page.view.Problem, page.Report, status = problemIn(v.Lang, problem), problem.Report, problem.Status
 	}

@@ -1,8 +1,11 @@
 package console
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 
 	"sekisho/admin"
 )
@@ -23,7 +26,9 @@ func (p *Pages) toSignIn(w http.ResponseWriter, r *http.Request) {
 }
 
 func (p *Pages) signIn(w http.ResponseWriter, r *http.Request) {
-	p.show(w, http.StatusOK, "sign-in", &signInPage{view: *p.bare(r, "sign-in"), Back: ours(r.FormValue("back"))})
+	v := &signInPage{view: *p.bare(r, "sign-in"), Back: ours(r.FormValue("back"))}
+	v.Here = "/sign-in?back=" + url.QueryEscape(v.Back)
+	p.show(w, http.StatusOK, "sign-in", v)
 }
 
 // doSignIn is POST /sign-in. The answer to every refusal is the API's one sentence.
@@ -61,11 +66,9 @@ func passCookies(w http.ResponseWriter, a *answer) {
 	}
 }
 
-// stepUpPage asks for both factors and holds the act that waits for them.
-type stepUpPage struct {
-	view
-	Act    string // path of the form that was sent
-	Back   string
+// held is an act that waits: the form that was sent, kept in the page's own form.
+type held struct {
+	Act    string // its path
 	Fields []field
 }
 
@@ -74,59 +77,110 @@ type field struct{ Name, Value string }
 // heldField begins the names of the fields that are held for the act.
 const heldField = "held."
 
-func (p *Pages) stepUpRoutes(mux *http.ServeMux) {
-	mux.HandleFunc("POST /step-up", func(w http.ResponseWriter, r *http.Request) { p.stepUp(w, r, mux) })
-}
-
-// askStepUp shows the page that asks for both factors before the act of r, whose form it holds.
-func (p *Pages) askStepUp(w http.ResponseWriter, r *http.Request, v *view, back string, a *admin.Problem) {
-	page := &stepUpPage{view: *v, Act: r.URL.EscapedPath(), Back: back}
-	page.Command = ""
-	page.Title, page.Here = word(v.Lang, "page.step-up"), page.Back
-	for name, values := range r.PostForm {
-		for _, value := range values {
-			page.Fields = append(page.Fields, field{heldField + name, value})
+func hold(r *http.Request) held {
+	h := held{Act: r.URL.EscapedPath()}
+	for _, name := range slices.Sorted(maps.Keys(r.PostForm)) {
+		for _, value := range r.PostForm[name] {
+			h.Fields = append(h.Fields, field{heldField + name, value})
 		}
 	}
-	if a != nil {
-		page.Problem = problemIn(v.Lang, a)
-	}
-	p.show(w, http.StatusForbidden, "step-up", page)
+	return h
 }
 
-// stepUp is POST /step-up: it shows the factors to the API and, where they are right, repeats the act that waited.
-func (p *Pages) stepUp(w http.ResponseWriter, r *http.Request, acts http.Handler) {
-	v := p.open(w, r, "step-up")
-	if v == nil {
-		return
-	}
-	again := r.Clone(r.Context())
+// release makes the request of a held act again.
+func (p *Pages) release(w http.ResponseWriter, r *http.Request) (again *http.Request, ok bool) {
+	again = r.Clone(r.Context())
 	again.RequestURI = ours(r.PostFormValue("act"))
 	again.URL, _ = url.Parse(again.RequestURI) // ours parsed it
 	again.Form, again.PostForm = url.Values{}, url.Values{}
 	for name, values := range r.PostForm {
-		if len(name) > len(heldField) && name[:len(heldField)] == heldField {
-			again.Form[name[len(heldField):]], again.PostForm[name[len(heldField):]] = values, values
+		if name, mine := strings.CutPrefix(name, heldField); mine {
+			again.Form[name], again.PostForm[name] = values, values
 		}
 	}
-	if again.URL.Path == "/step-up" || again.URL.Path == "/import" {
+	switch again.URL.Path {
+	case "/step-up", "/approvals", "/import", "/sign-in", "/sign-out":
 		p.refuse(w, r, http.StatusBadRequest, "bad-input", "")
-		return
+		return nil, false
 	}
-	a, problem := p.askFully(r, http.MethodPost, "/api/v1/session/step-up", map[string]string{
-		"password": r.PostFormValue("password"), "code": r.PostFormValue("code"),
-	}, nil)
-	if problem != nil && problem.Status == http.StatusUnauthorized && problem.Code != "signed-out" && problem.Code != "not-signed-in" {
-		problem.Status = http.StatusForbidden // wrong factors end no page
+	return again, true
+}
+
+// stepUpPage asks for both factors and holds the act that waits for them.
+type stepUpPage struct {
+	view
+	held
+	Back  string
+	Alone bool // nothing is held
+}
+
+// askStepUp shows the page that asks for both factors before the act of r.
+func (p *Pages) askStepUp(w http.ResponseWriter, r *http.Request, v *view, back string, a *admin.Problem) {
+	page := &stepUpPage{view: *v, held: hold(r), Back: back}
+	page.Title, page.Here, page.Command = word(v.Lang, "page.step-up"), back, ""
+	if a != nil {
+		page.view.Problem = problemIn(v.Lang, a)
 	}
-	if problem != nil {
-		if problem.Status == http.StatusUnauthorized {
-			p.toSignIn(w, r)
+	p.show(w, http.StatusForbidden, "step-up", page)
+}
+
+// askAlone asks for both factors where nothing can be held, because the act is a file: afterwards the page comes again.
+func (p *Pages) askAlone(w http.ResponseWriter, v *view, back string, a *admin.Problem) {
+	page := &stepUpPage{view: *v, Back: back, Alone: true}
+	page.Title, page.Here, page.Command = word(v.Lang, "page.step-up"), back, ""
+	if a != nil {
+		page.view.Problem = problemIn(v.Lang, a)
+	}
+	p.show(w, http.StatusForbidden, "step-up", page)
+}
+
+// back returns to where a form stood.
+func back(w http.ResponseWriter, r *http.Request) {
+	http.Redirect(w, r, ours(r.PostFormValue("back")), http.StatusSeeOther)
+}
+
+// stepUpRoutes serves POST /step-up: it shows the factors to the API and, where they are right, repeats the act that waited.
+func (p *Pages) stepUpRoutes(mux *http.ServeMux) {
+	mux.HandleFunc("POST /step-up", func(w http.ResponseWriter, r *http.Request) {
+		v := p.open(w, r, "step-up")
+		if v == nil {
 			return
 		}
-		p.askStepUp(w, again, v, ours(again.PostFormValue("back")), problem)
-		return
+		again, ok := r, true
+		if r.PostFormValue("act") != "" {
+			again, ok = p.release(w, r)
+		}
+		if !ok {
+			return
+		}
+		problem := p.ask(r, http.MethodPost, "/api/v1/session/step-up", map[string]string{
+			"password": r.PostFormValue("password"), "code": r.PostFormValue("code"),
+		}, nil)
+		switch {
+		case problem != nil && again == r:
+			p.askAlone(w, v, ours(r.PostFormValue("back")), problem)
+		case problem != nil:
+			p.askStepUp(w, again, v, ours(again.PostFormValue("back")), problem)
+		case again == r:
+			back(w, r)
+		default:
+			mux.ServeHTTP(w, again)
+		}
+	})
+}
+
+// refused answers what a call of an act came to: the way on where both factors or a second person are wanted, a sign-in where
+// the session ended, and false for everything else.
+func (p *Pages) refused(w http.ResponseWriter, r *http.Request, v *view, back string, problem *admin.Problem) bool {
+	switch {
+	case problem.Code == "step-up":
+		p.askStepUp(w, r, v, back, nil)
+	case problem.Code == "second-person" && problem.Approval != "":
+		p.askSecond(w, r, v, back, problem)
+	case problem.Status == http.StatusUnauthorized:
+		p.toSignIn(w, r)
+	default:
+		return false
 	}
-	passCookies(w, a)
-	acts.ServeHTTP(w, again)
+	return true
 }

@@ -45,9 +45,9 @@ type session struct {
 	Rights []operator.Right `json:"rights"`
 }
 
-// Can reports that the role has a right. Whether it holds for a person is the API's to say.
+// Can reports that the role has a right; no right is everybody's. Whether it holds for a person is the API's to say.
 func (v *view) Can(right operator.Right) bool {
-	return v.Me != nil && slices.Contains(v.Me.Rights, right)
+	return v.Me != nil && (right == "" || slices.Contains(v.Me.Rights, right))
 }
 
 // Other is the language that the page can be switched to.
@@ -86,8 +86,11 @@ var menu = []menuItem{
 	{"activations", "/activations", operator.ReadTokens},
 	{"requests", "/requests", operator.ReadTokens},
 	{"logins", "/logins", operator.ReadTokens},
+	{"approvals", "/approvals", ""},
 	{"gateways", "/gateways", operator.ReadTokens},
 	{"audit", "/audit", operator.ReadAudit},
+	{"operators", "/operators", operator.ReadAudit},
+	{"sessions", "/sessions", ""},
 	{"diagnostics", "/diagnostics", operator.ReadService},
 }
 
@@ -132,6 +135,12 @@ func (p *Pages) open(w http.ResponseWriter, r *http.Request, page string) *view 
 		v.Me = nil
 		p.fail(w, r, v, problem)
 		return nil
+	}
+	for _, m := range menu {
+		if m.Page == page && !v.Can(m.Right) {
+			p.fail(w, r, v, &admin.Problem{Status: http.StatusForbidden, Code: "no-right"})
+			return nil
+		}
 	}
 	if c, err := r.Cookie(saidCookie); err == nil && r.Method == http.MethodGet {
 		v.Said = readSaid(c.Value)

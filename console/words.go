@@ -12,7 +12,7 @@ type text struct{ en, ja string }
 // one for each value.
 var words = func() map[string]text {
 	all := map[string]text{}
-	for _, part := range []map[string]text{commonWords, pageWords, valueWords, problemWords} {
+	for _, part := range []map[string]text{commonWords, pageWords, peopleWords, actWords, valueWords, problemWords} {
 		maps.Copy(all, part)
 	}
 	return all

@@ -15,13 +15,14 @@ import (
 func families() map[string][]string {
 	all := map[string][]string{
 		"state": {"accept", "reject", "challenge", "discard", "in stock", "in use", "expired", "destroyed", "pending", "active", "suspended", "revoked",
-			"in-service", "waiting", "exempt", "none", "open", "approved", "refused", "withdrawn", "lapsed", "started", "used up", "set"},
+			"in-service", "waiting", "exempt", "none", "open", "approved", "refused", "withdrawn", "lapsed", "started", "used up", "set",
+			"asked", "agreed", "used"},
 		"form": {"hardware", "software"}, "span": plotSpans, "stage": {"lookup", "bind", "lock", "total"},
 		"role": {"user"}, "part": {"store", "clock", "radius", "directory"}, "factor": {"password", "pin", "gateway", "none"},
 		"case": {"both-right", "code-wrong", "first-wrong", "first-alone"}, "challenge": {"none", "plain", "blind"},
 		"fix":  {"unlock", "user", "find", "name", "explain", "gateway", "service"},
 		"step": {"gateway", "import", "login"}, "step-command": {"gateway", "import", "login"},
-		"page": {"sign-in", "step-up", "problem", "explain", "token", "user", "gateway"},
+		"page": {"sign-in", "step-up", "second", "problem", "explain", "token", "user", "gateway"},
 		"why":  {"deleted", "replaced", "lost", "stolen", "broken"}, "request-kind": {"new", "reactivate", "add", "hardware-token", "pin-reset", "stop-using"},
 		"said": {"signed-out", "undone", "act"}, "tested": {"works", "out-of-step"}, "what": {"assignment", "token", "expiry", "pin"}, "batch": batchNames,
 		"problem": nil, // by the codes of the API: what is missing shows the API's sentence

@@ -15,6 +15,22 @@ var valueWords = map[string]text{
 	"state.suspended": {"suspended", "一時停止中"},
 	"state.revoked":   {"revoked", "失効"},
 
+	"state.in-service": {"in service", "サービス利用中"},
+	"state.waiting":    {"waiting", "利用開始登録待ち"},
+	"state.exempt":     {"exempt", "対象外"},
+	"state.none":       {"none", "なし"},
+	"state.set":        {"set", "設定済み"},
+	"state.open":       {"open", "受付中"},
+	"state.approved":   {"approved", "承認"},
+	"state.refused":    {"refused", "却下"},
+	"state.withdrawn":  {"withdrawn", "取り下げ"},
+	"state.lapsed":     {"lapsed", "期限切れ"},
+	"state.started":    {"started", "登録中"},
+	"state.used up":    {"used up", "使用済み"},
+	"state.asked":      {"waiting", "承認待ち"},
+	"state.agreed":     {"agreed", "承認"},
+	"state.used":       {"done", "実行済み"},
+
 	"form.hardware": {"hardware", "ハードトークン"},
 	"form.software": {"software", "ソフトトークン"},
 
@@ -28,6 +44,7 @@ var valueWords = map[string]text{
 	"part.radius":    {"RADIUS", "RADIUS"},
 	"part.directory": {"directory", "ディレクトリ"},
 
+	"role.user":     {"user", "一般ユーザ"},
 	"role.master":   {"master", "マスターユーザ"},
 	"role.admin":    {"administrator", "管理者ユーザ"},
 	"role.helpdesk": {"help desk", "ヘルプデスク"},

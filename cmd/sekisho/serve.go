@@ -28,6 +28,7 @@ import (
 	"sekisho/admin"
 	"sekisho/audit"
 	"sekisho/authn"
+	"sekisho/console"
 	"sekisho/internal/sdnotify"
 	"sekisho/radius"
 	"sekisho/storage"
@@ -179,7 +180,8 @@ func (s *service) operatorsWeb() (*http.Server, error) {
 		return nil, nil
 	}
 	proxies, _, _ := c.proxies() // checked when it was loaded
-	door := admin.Web{API: s.admin.Handler, URL: c.URL, Proxies: proxies, Log: s.log}
+	pages := &console.Pages{API: s.admin.Handler, Zone: s.config.dateOnly().Zone, Version: versionText(), Now: time.Now, Log: s.log}
+	door := admin.Web{API: s.admin.Handler, Pages: pages.Handler(), URL: c.URL, Proxies: proxies, Log: s.log}
 	server, err := door.HTTPServer()
 	if err != nil {
 		return nil, err
