@@ -452,6 +452,7 @@ func TestRowsAgainstEvents(t *testing.T) {
 	s := newSite(t)
 	db := s.open(t)
 	tok := newToken(t, db, token.HOTP, 1)
+	tok.Drift = 100 // takes more than one octet in its row
 	a := newAccount("u", tok)
 	create(t, db, []*authn.Account{a}, tok)
 	closeDB(t, db)

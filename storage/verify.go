@@ -179,7 +179,7 @@ func (db *DB) rowsNow(ctx context.Context, q querier) (*rowsNow, error) {
 		}},
 		{"select number, seq, records from token_state", func(slot uint32, seq uint64, r *reader) {
 			last := r.varint()
-			r.octet()
+			r.drift()
 			r.upTo(math.MaxUint16)
 			if x := places[slot]; x != nil {
 				x.last, x.upTo = last, max(seq, now.flushed)
