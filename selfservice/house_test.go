@@ -199,6 +199,10 @@ func (s store) FindToken(ctx context.Context, name string) (token.ID, error) {
 	return id, nil
 }
 
+func (s store) AccountsOf(ctx context.Context, directory string, after authn.AccountID) ([]*authn.Account, error) {
+	return s.DB.Accounts(ctx, storage.AccountFilter{Directory: directory, After: after, Limit: 1000})
+}
+
 func (s store) Expiring(context.Context, time.Time, token.ID) ([]token.Token, error) { return nil, nil }
 
 func (h *house) account(name string) authn.AccountID {
