@@ -357,7 +357,7 @@ func TestOpenAPI(t *testing.T) {
 	text.WriteByte('\n')
 	const file = "../docs/openapi.json"
 	if os.Getenv("UPDATE") == "1" {
-		if err := os.WriteFile(file, text.Bytes(), 0o644); err != nil { //nolint:gosec // a page of the documentation
+		if err := os.WriteFile(file, text.Bytes(), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -157,9 +157,6 @@ type userHold struct {
 	Acts []actLink
 }
 
-// timelineLength is how many attempts a user's page shows.
-const timelineLength = 20
-
 func (p *Pages) user(w http.ResponseWriter, r *http.Request) {
 	v := p.open(w, r, "user")
 	if v == nil {

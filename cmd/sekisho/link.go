@@ -119,7 +119,7 @@ func (a *app) linkAct(use, short, act, said string) *cobra.Command {
 
 // writeNew writes a file that holds secrets and must not exist yet.
 func writeNew(path, text string) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) //nolint:gosec // the operator chose it
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("writing the sheets: %w; the links are made already: send them again with another file", err)
 	}

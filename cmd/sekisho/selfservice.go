@@ -117,7 +117,18 @@ func (p prover) ask(ctx context.Context, parts *parts, a *authn.Authenticator, l
 	}
 	switch d.Verdict {
 	case authn.Accept:
-		acc, err := p.s.db.Account(d.Account)
+		id := d.Account
+		if id == 0 { // to whom nothing was ever given
+			reading := l.Client.Names.Read(parts.directories, l.Name)
+			u, err := parts.directories.Lookup(ctx, &reading)
+			if err == nil {
+				id, err = parts.desk.Open(ctx, u)
+			}
+			if err != nil {
+				return nil, fmt.Errorf("making an account for who signed in: %w", err)
+			}
+		}
+		acc, err := p.s.db.Account(id)
 		if err != nil {
 			return nil, fmt.Errorf("reading who signed in: %w", err)
 		}

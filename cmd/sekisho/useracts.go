@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -135,7 +136,7 @@ func (a *app) userInvite() *cobra.Command {
 				}
 			})
 			if err == nil && v.Invited == 0 {
-				return fmt.Errorf(wordNobodyInvited)
+				return errors.New(wordNobodyInvited)
 			}
 			return err
 		},
