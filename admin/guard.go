@@ -59,6 +59,8 @@ func (s *Server) guard(mux *http.ServeMux, next http.Handler) http.Handler {
 				writeProblem(w, p)
 				return
 			}
+		} else {
+			w = &noRoute{ResponseWriter: w}
 		}
 		if known && route.by == open {
 			// Nobody is known yet by whom calls could be counted or answers kept; an address stands for whoever calls.
@@ -144,4 +146,27 @@ func (s *Server) act(ctx context.Context) authn.Act {
 		panic("an act that nobody was asked about")
 	}
 	return authn.Act{Actor: c.Name, Now: s.Now()}
+}
+
+// noRoute makes a problem of the mux's own words for a path that leads nowhere; what it says of a wrong method stays.
+type noRoute struct {
+	http.ResponseWriter
+	said bool
+}
+
+// WriteHeader is [http.ResponseWriter]'s.
+func (n *noRoute) WriteHeader(status int) {
+	if n.said = status == http.StatusNotFound; n.said {
+		writeProblem(n.ResponseWriter, newProblem(status, "not-found", wordNotFound))
+		return
+	}
+	n.ResponseWriter.WriteHeader(status)
+}
+
+// Write is [http.ResponseWriter]'s.
+func (n *noRoute) Write(b []byte) (int, error) {
+	if n.said {
+		return len(b), nil
+	}
+	return n.ResponseWriter.Write(b)
 }

@@ -368,7 +368,7 @@ func TestWebDoor(t *testing.T) {
 		t.Errorf("100 KB of header: %d", a.status)
 	}
 	d.header = http.Header{}
-	a := d.wants(d.call("GET", "/nothing", nil), "no page", 404, "not-found")
+	a := d.wants(d.call("GET", "/api/v1/nothing", nil), "no page", 404, "not-found")
 	for _, name := range []string{"Content-Security-Policy", "Cache-Control", "X-Content-Type-Options", "Referrer-Policy", "X-Frame-Options"} {
 		if a.header.Get(name) == "" {
 			t.Errorf("no %s", name)
