@@ -28,6 +28,7 @@ func (p *Pages) toSignIn(w http.ResponseWriter, r *http.Request) {
 func (p *Pages) signIn(w http.ResponseWriter, r *http.Request) {
 	v := &signInPage{view: *p.bare(r, "sign-in"), Back: ours(r.FormValue("back"))}
 	v.Here = "/sign-in?back=" + url.QueryEscape(v.Back)
+	v.hear(w, r)
 	p.show(w, http.StatusOK, "sign-in", v)
 }
 

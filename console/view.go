@@ -142,11 +142,16 @@ func (p *Pages) open(w http.ResponseWriter, r *http.Request, page string) *view 
 			return nil
 		}
 	}
+	v.hear(w, r)
+	return v
+}
+
+// hear shows what the page before had to say.
+func (v *view) hear(w http.ResponseWriter, r *http.Request) {
 	if c, err := r.Cookie(saidCookie); err == nil && r.Method == http.MethodGet {
 		v.Said = readSaid(c.Value)
 		http.SetCookie(w, cookie(saidCookie, "", -1))
 	}
-	return v
 }
 
 // bare is a page without anybody.

@@ -22,9 +22,9 @@ func families() map[string][]string {
 		"case": {"both-right", "code-wrong", "first-wrong", "first-alone"}, "challenge": {"none", "plain", "blind"},
 		"fix":  {"unlock", "user", "find", "name", "explain", "gateway", "service"},
 		"step": {"gateway", "import", "login"}, "step-command": {"gateway", "import", "login"},
-		"page": {"sign-in", "step-up", "second", "problem", "explain", "token", "user", "gateway"},
+		"page": {"sign-in", "link", "own-token", "step-up", "second", "problem", "explain", "token", "user", "gateway"},
 		"why":  {"deleted", "replaced", "lost", "stolen", "broken"}, "request-kind": {"new", "reactivate", "add", "hardware-token", "pin-reset", "stop-using"},
-		"said": {"signed-out", "undone", "act"}, "tested": {"works", "out-of-step"}, "what": {"assignment", "token", "expiry", "pin"}, "batch": batchNames,
+		"said": {"signed-out", "own-token", "undone", "act"}, "tested": {"works", "out-of-step"}, "what": {"assignment", "token", "expiry", "pin"}, "batch": batchNames,
 		"problem": nil, // by the codes of the API: what is missing shows the API's sentence
 	}
 	for _, m := range menu {

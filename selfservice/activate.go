@@ -9,6 +9,7 @@ import (
 
 	"sekisho/authn"
 	"sekisho/desk"
+	"sekisho/internal/qrcode"
 	"sekisho/life"
 )
 
@@ -114,7 +115,7 @@ func (s *Server) linkResend(q *request) error {
 
 // secretData is a page that shows a new secret.
 type secretData struct {
-	QR     picture
+	QR     qrcode.Picture
 	URI    template.URL
 	Key    string // in groups of 4
 	Copy   string // without blanks
@@ -128,7 +129,7 @@ type secretData struct {
 }
 
 func (s *Server) secretData(q *request, v desk.SecretView, action string) (*secretData, error) {
-	drawn, err := drawQR(v.URI)
+	drawn, err := qrcode.Draw(v.URI)
 	if err != nil {
 		return nil, err
 	}

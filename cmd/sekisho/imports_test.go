@@ -32,8 +32,9 @@ var allowed = map[string][]string{
 	"operator":            {},
 	"storage":             {"authn", "token", "operator"},
 	"admin":               {"authn", "token", "operator", "life", "desk"},
-	"console":             {"admin", "authn", "token", "operator", "life", "desk"}, // it speaks the API's JSON, in its types
-	"selfservice":         {"authn", "token", "operator", "life", "desk"},
+	"internal/qrcode":     {},
+	"console":             {"admin", "authn", "token", "operator", "life", "desk", "internal/qrcode"}, // it speaks the API's JSON, in its types
+	"selfservice":         {"authn", "token", "operator", "life", "desk", "internal/qrcode"},
 	"mail":                {"authn", "token"},
 	"backup":              {},
 	"audit":               {"authn", "token"},
@@ -42,7 +43,7 @@ var allowed = map[string][]string{
 	"radius/dictionary":     {},
 	"radius/dictionary/gen": {"radius/dictionary"},
 
-	"cmd/sekisho": {"token", "authn", "internal/conf", "internal/freeradius", "internal/monitoring", "internal/sdnotify", "directory", "radius", "radius/dictionary", "operator", "storage", "life", "desk", "admin", "console", "selfservice", "mail", "audit", "backup"},
+	"cmd/sekisho": {"token", "authn", "internal/conf", "internal/freeradius", "internal/monitoring", "internal/qrcode", "internal/sdnotify", "directory", "radius", "radius/dictionary", "operator", "storage", "life", "desk", "admin", "console", "selfservice", "mail", "audit", "backup"},
 }
 
 // foreign says which modules of others must stay out of the middle: no network, database or wire format decides logins.

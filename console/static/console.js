@@ -19,3 +19,10 @@ for (const text of navigator.clipboard ? document.querySelectorAll("[data-copyab
   });
   text.after(button);
 }
+
+// A link's secret stands behind the #: it goes into the field, and out of the address.
+const secret = document.querySelector("[data-fragment]");
+if (secret && location.hash.length > 1) {
+  secret.value = decodeURIComponent(location.hash.slice(1));
+  history.replaceState(null, "", location.pathname);
+}

@@ -1,4 +1,5 @@
-package selfservice
+// Package qrcode draws QR codes for pages.
+package qrcode
 
 import (
 	"fmt"
@@ -7,16 +8,17 @@ import (
 	"rsc.io/qr"
 )
 
-// picture is a QR code for an SVG: black squares on white with the quiet zone around them, whatever the page's colours are.
-type picture struct {
+// Picture is a QR code for an SVG: black squares on white with the quiet zone around them, whatever the page's colours are.
+type Picture struct {
 	Size int    // of a side, in modules
 	Path string // of the black ones; runs in a row are one stroke
 }
 
-func drawQR(text string) (picture, error) {
+// Draw gives the code of a text.
+func Draw(text string) (Picture, error) {
 	code, err := qr.Encode(text, qr.M)
 	if err != nil {
-		return picture{}, fmt.Errorf("drawing the QR code: %w", err)
+		return Picture{}, fmt.Errorf("drawing the QR code: %w", err)
 	}
 	const quiet = 4 // modules, ISO/IEC 18004
 	var path strings.Builder
@@ -31,5 +33,5 @@ func drawQR(text string) (picture, error) {
 			}
 		}
 	}
-	return picture{code.Size + 2*quiet, path.String()}, nil
+	return Picture{code.Size + 2*quiet, path.String()}, nil
 }
