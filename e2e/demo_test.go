@@ -72,13 +72,14 @@ func TestDemo(t *testing.T) {
 			out := string(b)
 			for _, want := range []string{"alice Access-Accept", "bob Access-Accept", "carol-asked Access-Challenge", "carol Access-Accept",
 				"dave Access-Accept", "erin Access-Accept", "frank Access-Accept", "frank-again Access-Reject", "accounting Accounting-Response",
-				"env SEKISHO_RADIUS_HOST=127.0.0.1", "env SEKISHO_ADMIN_URL=", "env SEKISHO_ADMIN_TOKEN=", "env SEKISHO_SELFSERVICE_URL=",
+				"env SEKISHO_RADIUS_HOST=127.0.0.1",
 				"env SEKISHO_BIN=" + path, "env SEKISHO_OTPAUTH_ALICE="} {
 				if !strings.Contains(out, want+"\n") {
 					t.Errorf("the output lacks %q", want)
 				}
 			}
 			for _, want := range []string{`RADIUS_PORT=\d+`, `RADIUS_ACCT_PORT=\d+`, `RADIUS_SECRET=\w+`, `METRICS_URL=http://127\.0\.0\.1:\d+/metrics`,
+				`ADMIN_URL=http://127\.0\.0\.1:\d+`, `ADMIN_TOKEN=\w+`, `SELFSERVICE_URL=http://127\.0\.0\.1:\d+`,
 				`CONFIG=/.+\.yaml`, `PASSWORD_FRANK=\d{4,}`, `OTPAUTH_ERIN=otpauth://hotp/\S+secret=[A-Z2-7]+&\S*counter=0\S*`,
 				`OTPAUTH_BOB=otpauth://totp/\S+secret=[A-Z2-7]+(&\S*)?`} {
 				if !regexp.MustCompile(`(?m)^env SEKISHO_` + want + `$`).MatchString(out) {

@@ -12,13 +12,16 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"sekisho/admin"
 	"sekisho/directory"
+	"sekisho/operator"
 	"sekisho/token"
 )
 
@@ -27,7 +30,7 @@ func (a *app) demoCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "demo [--exec CMD...]", Short: "Run everything on loopback in a temporary folder, with users to try",
 		Long: "Without --exec it stays up and prints what to try. With --exec it runs CMD with SEKISHO_RADIUS_HOST, _RADIUS_PORT,\n" +
-			"_RADIUS_ACCT_PORT, _RADIUS_SECRET, _METRICS_URL, _CONFIG, _BIN and, for each user NAME, SEKISHO_PASSWORD_NAME (frank's\n" +
+			"_RADIUS_ACCT_PORT, _RADIUS_SECRET, _ADMIN_URL, _ADMIN_TOKEN, _SELFSERVICE_URL, _METRICS_URL, _CONFIG, _BIN and, for each user NAME, SEKISHO_PASSWORD_NAME (frank's\n" +
 			"is his PIN) and SEKISHO_OTPAUTH_NAME, and ends with CMD's status: a throw-away instance for anybody's tests.",
 		Example: "  sekisho demo\n  sekisho demo --exec sh -c 'radtest dave 123456 $SEKISHO_RADIUS_HOST:$SEKISHO_RADIUS_PORT 0 $SEKISHO_RADIUS_SECRET'",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -125,6 +128,12 @@ enroll:
   issuer: ` + demoIssuer + `
 admin:
   socket: %[1]s/admin.sock
+  listen: 127.0.0.1:%[7]d
+  url: http://127.0.0.1:%[7]d
+self_service:
+  listen: 127.0.0.1:%[8]d
+  url: http://127.0.0.1:%[8]d
+  organization: ` + demoIssuer + `
 metrics:
   listen: 127.0.0.1:%[5]d
 log:
@@ -141,7 +150,7 @@ func (a *app) demo(ctx context.Context, command []string) (err error) {
 	ctx, unregister := signal.NotifyContext(ctx, syscall.SIGHUP) // a terminal that closes leaves no folder behind
 	defer unregister()
 	users := demoUsers()
-	ports, err := freePorts(3)
+	ports, err := freePorts(5)
 	if err != nil {
 		return err
 	}
@@ -151,7 +160,7 @@ func (a *app) demo(ctx context.Context, command []string) (err error) {
 		level = "error"
 	}
 	configFile := filepath.Join(dir, "sekisho.yaml")
-	config := fmt.Sprintf(demoConfig, dir, ports[0], ports[1], secret, ports[2], level)
+	config := fmt.Sprintf(demoConfig, dir, ports[0], ports[1], secret, ports[2], level, ports[3], ports[4])
 	if err := demoFiles(dir, configFile, config, users); err != nil {
 		return err
 	}
@@ -166,13 +175,13 @@ func (a *app) demo(ctx context.Context, command []string) (err error) {
 	inner, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- s.run(inner) }()
-	err = a.demoLife(ctx, c, users)
+	link, key, err := a.demoLife(ctx, c, users)
 	if err == nil {
 		client := radiusClient{address: fmt.Sprintf("127.0.0.1:%d", ports[0]), method: "pap", secret: c.Radius.Clients[0].Secret, retry: time.Second, tries: 5}
 		if len(command) > 0 {
-			err = a.demoExec(ctx, command, demoEnvironment(users, ports, secret, configFile))
+			err = a.demoExec(ctx, command, demoEnvironment(users, ports, secret, key, configFile))
 		} else {
-			err = a.demoShow(ctx, &client, users, configFile, secret)
+			err = a.demoShow(ctx, &client, users, configFile, secret, c.SelfService.URL, link)
 		}
 	}
 	stop()
@@ -227,8 +236,9 @@ func demoFiles(dir, configFile, config string, users []*demoUser) error {
 	return nil
 }
 
-// demoLife imports the tokens and sets the PIN through the admin API.
-func (a *app) demoLife(ctx context.Context, c *Config, users []*demoUser) error {
+// demoLife imports the tokens, sets the PIN and makes alice a master through the admin API. link opens the console to her, once;
+// key opens the API to programs.
+func (a *app) demoLife(ctx context.Context, c *Config, users []*demoUser) (link, key string, err error) {
 	a.socket = c.Admin.Socket
 	api := a.api()
 	var csv strings.Builder
@@ -245,27 +255,46 @@ func (a *app) demoLife(ctx context.Context, c *Config, users []*demoUser) error 
 			u.token.Mode, period, u.token.Form, u.name)
 	}
 	if err := api.call(ctx, http.MethodPost, "/api/v1/tokens/import?source=demo", strings.NewReader(csv.String()), nil); err != nil {
-		return fmt.Errorf("giving the demo its tokens: %w", err)
+		return "", "", fmt.Errorf("giving the demo its tokens: %w", err)
 	}
 	for _, u := range users {
 		if !u.pin {
 			continue
 		}
 		if err := api.call(ctx, http.MethodPut, "/api/v1/users/"+u.name+"/pin", map[string]string{"pin": u.secret}, nil); err != nil {
-			return fmt.Errorf("giving the demo its PIN: %w", err)
+			return "", "", fmt.Errorf("giving the demo its PIN: %w", err)
 		}
 	}
-	return nil
+	var made admin.OperatorLink
+	err = api.call(ctx, http.MethodPost, "/api/v1/operators", map[string]string{"name": "alice", "role": operator.Master.String()}, nil)
+	if err == nil {
+		err = api.call(ctx, http.MethodPost, "/api/v1/operators/alice/link", struct{}{}, &made)
+	}
+	if err != nil {
+		return "", "", fmt.Errorf("giving the demo its operator: %w", err)
+	}
+	rights := slices.DeleteFunc(operator.Rights(), func(r operator.Right) bool { // these are for people alone
+		return r == operator.Operators || r == operator.ExportSeeds || r == operator.Keys
+	})
+	var program admin.APIKey
+	err = api.call(ctx, http.MethodPost, "/api/v1/keys", map[string]any{
+		"name": "demo", "role": operator.Master.String(), "rights": rights, "expires": time.Now().Add(24 * time.Hour),
+	}, &program)
+	if err != nil {
+		return "", "", fmt.Errorf("giving the demo its API key: %w", err)
+	}
+	return made.Link, program.Secret, nil
 }
 
-func demoEnvironment(users []*demoUser, ports []int, secret, config string) []string {
+func demoEnvironment(users []*demoUser, ports []int, secret, key, config string) []string {
 	bin, err := os.Executable()
 	if err != nil {
 		bin = os.Args[0]
 	}
 	env := []string{
 		"SEKISHO_RADIUS_HOST=127.0.0.1", fmt.Sprintf("SEKISHO_RADIUS_PORT=%d", ports[0]), fmt.Sprintf("SEKISHO_RADIUS_ACCT_PORT=%d", ports[1]),
-		"SEKISHO_RADIUS_SECRET=" + secret, "SEKISHO_ADMIN_URL=", "SEKISHO_ADMIN_TOKEN=", "SEKISHO_SELFSERVICE_URL=",
+		"SEKISHO_RADIUS_SECRET=" + secret, fmt.Sprintf("SEKISHO_ADMIN_URL=http://127.0.0.1:%d", ports[3]), "SEKISHO_ADMIN_TOKEN=" + key,
+		fmt.Sprintf("SEKISHO_SELFSERVICE_URL=http://127.0.0.1:%d", ports[4]),
 		fmt.Sprintf("SEKISHO_METRICS_URL=http://127.0.0.1:%d/metrics", ports[2]), "SEKISHO_CONFIG=" + config, "SEKISHO_BIN=" + bin,
 		"SEKISHO_SOCKET=" + filepath.Join(filepath.Dir(config), "admin.sock"),
 	}
@@ -301,14 +330,16 @@ func (a *app) demoExec(ctx context.Context, command, environment []string) error
 }
 
 // demoShow prints what to try, logs one user in over UDP to show that it is real, and shows live codes until it ends.
-func (a *app) demoShow(ctx context.Context, client *radiusClient, users []*demoUser, config, secret string) error {
+func (a *app) demoShow(ctx context.Context, client *radiusClient, users []*demoUser, config, secret, pages, link string) error {
 	bin := os.Args[0]
 	fmt.Fprintf(a.out, "\nSekisho runs on this machine alone. RADIUS is at %s, the shared secret is %s.\n\n", client.address, secret)
 	var rows strings.Builder
 	for _, u := range users {
 		fmt.Fprintf(&rows, "  %-6s %-16s %s\n", u.name, u.secret, u.how)
 	}
-	fmt.Fprintf(a.out, "%s\nTry, in another terminal:\n", rows.String())
+	fmt.Fprintf(a.out, "%s\nPages for people: %s (bob, with his password and a code)\n", rows.String(), pages)
+	fmt.Fprintf(a.out, "Console: %s\n  opens once, for alice: it gives her a token, with which she signs in as a master\n", link)
+	fmt.Fprint(a.out, "\nTry, in another terminal:\n")
 	fmt.Fprintf(a.out, "  %s test radius alice %s %s %s\n", bin, users[0].secret, client.address, secret)
 	fmt.Fprintf(a.out, "  %s test radius bob %sCODE %s %s\n", bin, users[1].secret, client.address, secret)
 	fmt.Fprintf(a.out, "  %s test radius carol %s %s %s --challenge\n", bin, users[2].secret, client.address, secret)
