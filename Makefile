@@ -36,7 +36,7 @@ screenshots: setup
 	SEKISHO_REAL=1 SEKISHO_SHOTS=$(CURDIR)/bin/screenshots go test -count 1 -run '^TestPhone$$' ./cmd/sekisho
 
 test: setup
-	SEKISHO_REAL=1 go test -race -timeout 8m $(units)
+	SEKISHO_REAL=1 go test -race -timeout 15m $(units)
 	SEKISHO_REAL=1 go test -count 1 -timeout 8m ./e2e
 	if [ -f bench/go.mod ]; then cd bench && go vet ./... && SEKISHO_REAL=1 go test -count 1 -timeout 4m ./...; fi
 
