@@ -3,6 +3,7 @@ package desk_test
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -281,10 +282,7 @@ func TestTemporaryInPairs(t *testing.T) {
 	_, err := d.desk.GiveTemporary(context.Background(), admin, taro, time.Time{})
 	d.ok(err)
 	code := d.show(taro)
-	for _, wrong := range []string{"00000000", "11111111", "22222222"} {
-		if wrong == code {
-			t.Skip("the code is one of the wrong ones")
-		}
+	for _, wrong := range slices.DeleteFunc([]string{"00000000", "11111111", "22222222", "33333333"}, func(w string) bool { return w == code })[:3] {
 		d.want("a stranger", d.from("203.0.113.9", "taro", wrong), authn.Reject, authn.WrongCode)
 	}
 	d.want("the first of two", d.text("taro", code), authn.Reject, authn.FirstOfTwo)
