@@ -31,9 +31,7 @@
 //     (S4); self-unlock sets Guard.Row and Guard.Wait to zero with ResetGuard and leaves stops and pots.
 //  5. Records, links and requests are rows of their own, saved in the same transaction.
 //
-// Acts that exist in authn today come to be thin: Act.Assign is [Act.Grant] with [Assign] or [Reserve], Act.Enroll is
-// [Act.Enrol], Act.Confirm is [Act.Confirm], Act.Revoke is [Act.Revoke] with [AllHolders] or chosen holds, Act.SetPIN is
-// [Act.ChoosePIN], Act.Import asks [Act.Import] for each token whose fingerprint is known. A login that a right code of a
+// Package desk does this, once for every door. A login that a right code of a
 // pending token activates calls [Act.Confirm] by [ByLogin] with the evaluation it has made; one with a temporary code calls
 // [Act.UseTemporary], one with a first code [Act.UseFirstLogin], and one with a token of a user whose temporary codes run
 // [Act.EndTemporary].

@@ -23,9 +23,8 @@ var List = []Mutant{
 	{"token/token.go", "now.Unix() >= t.Expiry {", "now.Unix() > t.Expiry {", "I4", "token", tokenTests},
 	{"token/token.go", "t.State != Destroyed && t.Expiry != 0 &&", "t.Expiry != 0 &&", "I4", "token", tokenTests},
 	{"authn/acts.go", "next.Generation++\n", "", "I4", "authn", ruleTests},
-	{"authn/acts.go", "next.Assignments = slices.Clone(a.Assignments)\n", "", "I4", "authn", "TestActsLeaveHeldAlone"},
 	{"authn/acts.go", "return s != nil && s.Standing != token.Revoked", "return s != nil", "I4", "authn", ruleTests},
-	{"authn/acts.go", "case t.State == token.InUse && !share:", "case false:", "I4", "authn", ruleTests},
+	{"life/hold.go", "	if !share && w.others(id, h.Account) > 0 {\n", "	if false {\n", "I4", "life", "TestGuards"},
 
 	// Limits hold exactly.
 	{"token/code.go", "m.Candidates = int(high - low + 1)", "m.Candidates = int(high - low)", "I5", "token", tokenTests},
