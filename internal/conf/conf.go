@@ -42,7 +42,8 @@ type Doc struct {
 	held   map[string]string // secrets by key: the file that each was read from
 	creds  string            // $CREDENTIALS_DIRECTORY
 	faults Faults
-	lines  []string // of the file being read
+	lines  []string       // of the file being read
+	shown  map[int]string // of these, by number, as messages show them
 	file   string
 	secret Place // of the first secret written in the file being read
 	broken bool  // a file could not be parsed; faults about missing keys would only mislead
@@ -148,7 +149,7 @@ func (d *Doc) load(root reflect.Value, path string) {
 
 func (d *Doc) parse(root reflect.Value, name string, text []byte) {
 	d.files = append(d.files, name)
-	d.file, d.lines, d.secret = name, strings.Split(string(text), "\n"), Place{}
+	d.file, d.lines, d.shown, d.secret = name, strings.Split(string(text), "\n"), map[int]string{}, Place{}
 	file, err := parseYAML(text)
 	if err != nil {
 		d.broken = true
@@ -201,13 +202,23 @@ func safeMessage(m string) string {
 func (d *Doc) at(line, column int) Place {
 	p := Place{File: d.file, Line: line, Column: max(1, column)}
 	if line >= 1 && line <= len(d.lines) {
-		p.text = visible(strings.ReplaceAll(d.lines[line-1], "\t", " "))
+		p.text = d.shownAs(line)
 		p.Column = min(p.Column, len([]rune(d.lines[line-1]))+1)
 		if p.Column > len([]rune(p.text)) {
 			p.text = ""
 		}
 	}
 	return p
+}
+
+// shownAs is a line as messages show it, worked out once: a list in one line has a place for each of its many values.
+func (d *Doc) shownAs(line int) string {
+	text, done := d.shown[line]
+	if !done {
+		text = visible(strings.ReplaceAll(d.lines[line-1], "\t", " "))
+		d.shown[line] = text
+	}
+	return text
 }
 
 func (d *Doc) node(n ast.Node) Place {

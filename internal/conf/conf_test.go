@@ -154,6 +154,18 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// TestFaultsShowTheirOwnFile: a fault of a second file shows that file's line, not the first one's of the same number.
+func TestFaultsShowTheirOwnFile(t *testing.T) {
+	dir := t.TempDir()
+	main := write(t, dir, "sekisho.yaml", "limits:\n  tries: 7\n", 0o640)
+	write(t, dir, "conf.d/10.yaml", "radius:\n  lisen:\n  - x\n", 0o640)
+	var c config
+	err := conf.Load(&c, main, nil).Err()
+	if err == nil || !strings.Contains(err.Error(), "     2 |   lisen:") || strings.Contains(err.Error(), "tries") {
+		t.Errorf("the message shows another line: %v", err)
+	}
+}
+
 func TestFilesAndVariables(t *testing.T) {
 	dir := t.TempDir()
 	var c config
