@@ -16,6 +16,7 @@ import (
 // TestConsoleFirstOperator goes from a link to the console with a browser without script: the link opens once, the key is
 // shown once, a wrong code leads nowhere, and the session of the link opens no other page.
 func TestConsoleFirstOperator(t *testing.T) {
+	t.Parallel()
 	s := startConsole(t)
 	s.do("POST", "/api/v1/operators", map[string]string{"name": "dave", "role": "master"})
 	var link admin.OperatorLink

@@ -261,6 +261,7 @@ func (v *visitor) signIn(name string) {
 // TestConsoleSignIn: nobody sees a page without a session, every wrong sign-in gets one sentence, and a session ends with its
 // sign-out. The page that was asked for comes after the sign-in, and no other site's.
 func TestConsoleSignIn(t *testing.T) {
+	t.Parallel()
 	s := startConsole(t)
 	v := s.visitor("en")
 	for _, path := range []string{"/", "/logins?span=24h", "/tokens", "/users/bob", "/import", "/operators", "/no-page"} {
@@ -303,6 +304,7 @@ func TestConsoleSignIn(t *testing.T) {
 // TestConsoleActs goes through an act from its page over the second look to what it left: what was chosen survives the
 // second look, a wrong code does nothing, and the word comes on the page where the act began.
 func TestConsoleActs(t *testing.T) {
+	t.Parallel()
 	s := startConsole(t)
 	v := s.visitor("en")
 	v.signIn("sato")
@@ -372,6 +374,7 @@ func TestConsoleActs(t *testing.T) {
 // TestConsoleRoles: a role sees what it may do and nothing else, and what it may not do is refused where somebody types the
 // address.
 func TestConsoleRoles(t *testing.T) {
+	t.Parallel()
 	s := startConsole(t)
 	v := s.visitor("en")
 	v.signIn("aoki")
@@ -392,6 +395,7 @@ func TestConsoleRoles(t *testing.T) {
 
 // TestConsoleWithstands: names with markup, forms of other sites, forms too long, addresses that are none.
 func TestConsoleWithstands(t *testing.T) {
+	t.Parallel()
 	s := startConsole(t)
 	s.login(markup, "x123456")
 	s.login("<script>alert(1)</script>", "x123456")
@@ -445,6 +449,7 @@ var consolePages = []struct{ name, path string }{
 // TestConsolePagesInBothLanguages opens every page without script in both languages: whole, in the right language, with the
 // way to the other one.
 func TestConsolePagesInBothLanguages(t *testing.T) {
+	t.Parallel()
 	s := startConsole(t)
 	s.busy()
 	v := s.visitor("en")
@@ -479,6 +484,7 @@ func (s *consoleSite) busy() {
 
 // TestConsoleImport previews a file, which changes nothing, and brings it in; a file with a bad row is refused with its line.
 func TestConsoleImport(t *testing.T) {
+	t.Parallel()
 	s := startConsole(t)
 	v := s.visitor("en")
 	v.signIn("sato")

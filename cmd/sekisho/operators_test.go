@@ -238,6 +238,7 @@ func race(n int, call func(i int) answer) map[int]int {
 
 // TestFirstOperator goes the way of an installation: link over the socket, own token, sign-in by both factors.
 func TestFirstOperator(t *testing.T) {
+	t.Parallel()
 	h := startHouse(t)
 	h.root(t, "POST", "/api/v1/operators", map[string]any{"name": "nina", "role": "master"}, nil)
 	h.root(t, "POST", "/api/v1/tokens/T-nina/revoke", map[string]any{}, nil)
@@ -301,6 +302,7 @@ func TestFirstOperator(t *testing.T) {
 
 // TestSignInTellsNothing: whatever is wrong, the answer is the same (I8); a code opens once.
 func TestSignInTellsNothing(t *testing.T) {
+	t.Parallel()
 	h := startHouse(t)
 	d := h.stranger(t)
 	used := h.tokens["mio"].code()
@@ -342,6 +344,7 @@ func TestSignInTellsNothing(t *testing.T) {
 
 // TestWebDoor: cross-site posts, forwarded addresses, large bodies and headers.
 func TestWebDoor(t *testing.T) {
+	t.Parallel()
 	h := startHouse(t)
 	d := h.signIn(t, "mio")
 	for _, header := range []http.Header{{"Origin": {"https://evil.example"}}, {"Sec-Fetch-Site": {"cross-site"}}, {"Sec-Fetch-Site": {"same-site"}}} {
@@ -420,6 +423,7 @@ func TestProofs(t *testing.T) {
 
 // TestSecondPerson: what two must agree on needs another one, is for that very call, and opens once.
 func TestSecondPerson(t *testing.T) {
+	t.Parallel()
 	h := startHouse(t, "  second_person: [{right: tokens.revoke-lost, vip: true}, {right: config.manage}]")
 	adam, mio, una := h.signIn(t, "adam"), h.signIn(t, "mio"), h.signIn(t, "una")
 	call := func() answer {
@@ -466,6 +470,7 @@ func TestSecondPerson(t *testing.T) {
 
 // TestScopesAndDays: who is out of scope does not exist, a help desk's day ends, and a change of role ends sessions.
 func TestScopesAndDays(t *testing.T) {
+	t.Parallel()
 	h := startHouse(t, "  acts_per_day: 2")
 	h.root(t, "PATCH", "/api/v1/operators/hal", map[string]any{"role": "helpdesk", "scope": map[string]any{"groups": []string{"staff"}}}, nil)
 	h.root(t, "PUT", "/api/v1/users/alice/pin", map[string]any{"pin": "7391"}, nil)
@@ -499,6 +504,7 @@ func TestScopesAndDays(t *testing.T) {
 
 // TestTheLastMasterStays, however two of them go for each other.
 func TestTheLastMasterStays(t *testing.T) {
+	t.Parallel()
 	h := startHouse(t)
 	mio, noa := h.signIn(t, "mio"), h.signIn(t, "noa")
 	mio.stepUp("mio")
@@ -535,6 +541,7 @@ func TestTheLastMasterStays(t *testing.T) {
 
 // TestSessionsEnd: one's own and, for masters, everybody's are listed and ended; revoking the token leaves registering.
 func TestSessionsEnd(t *testing.T) {
+	t.Parallel()
 	h := startHouse(t)
 	mio, una, adam := h.signIn(t, "mio"), h.signIn(t, "una"), h.signIn(t, "adam")
 	una.wants(una.call("GET", "/api/v1/sessions?all=true", nil), "everybody's for an auditor", 403, "no-right")
@@ -561,6 +568,7 @@ func TestSessionsEnd(t *testing.T) {
 
 // TestRolesByRights holds the table of P10 against every call of the API, by each role, through HTTP.
 func TestRolesByRights(t *testing.T) {
+	t.Parallel()
 	const m, a, hd, u = "m", "a", "h", "u"
 	rights := map[string]string{
 		"tokens.read": m + a + hd + u, "audit.read": m + a + u, "service.read": m + a + hd + u, "tokens.assign": m + a + hd, "tokens.suspend": m + a + hd,

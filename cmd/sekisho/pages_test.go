@@ -258,6 +258,7 @@ func (b *surfer) register(link, name string) *phoneApp {
 
 // TestActivate goes from the link to a sign-in with the new device: K1, K2, K3, K7, K12, Y3.
 func TestActivate(t *testing.T) {
+	t.Parallel()
 	s := startPages(t)
 	link := s.link(t, "alice")
 	b := s.surfer(t, "en")
@@ -315,6 +316,7 @@ func (s *pagesSite) ask(t *testing.T, user, text string) byte {
 // TestPagesAndGateway: from the link to a login at a gateway with the new device (K1 to K9); a code that was used at one door is
 // used at the other; sign-ins stand in the log with their reasons; a restart of the pages' store loses no session.
 func TestPagesAndGateway(t *testing.T) {
+	t.Parallel()
 	s := startPages(t)
 	b := s.surfer(t, "en")
 	phone := b.register(s.link(t, "alice"), "phone")
@@ -352,6 +354,7 @@ func TestPagesAndGateway(t *testing.T) {
 
 // TestPagesRefusals: every refusal of a sign-in is the same page and takes as long, whatever was wrong (B24, B25, S20).
 func TestPagesRefusals(t *testing.T) {
+	t.Parallel()
 	s := startPages(t)
 	s.surfer(t, "en").register(s.link(t, "alice"), "phone")
 	for _, c := range [][3]string{{"nobody", "x", ""}, {"alice", "x", ""}, {"alice", pagesPassword, ""}, {"alice", pagesPassword, "000000"}, {"bob", pagesPassword, "000000"}} {
